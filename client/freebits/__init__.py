@@ -1,0 +1,1 @@
+"""freebits: the client."""

@@ -1,0 +1,1 @@
+"""Lossless codecs for checkpoints: what the bytes mean."""
