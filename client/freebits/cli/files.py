@@ -1,0 +1,165 @@
+"""encode, decode, inspect, verify: files on this machine, no hub."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import os
+from argparse import Namespace
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from freebits.cli.output_file import STDIO, input_file, output_file
+from freebits.cli.terminal import bar, show, size, table
+from freebits.errors import UsageError
+from freebits.progress import Progress
+
+SUFFIX = ".fb"
+
+
+def encode(options: Namespace) -> int:
+    """`freebits encode FILE... [-o OUT]`"""
+    from freebits_codecs import encode_file  # noqa: PLC0415  numpy costs 0.1 s, and hub commands need none
+
+    return _convert(options, "encode", encode_file, lambda name: name + SUFFIX)
+
+
+def decode(options: Namespace) -> int:
+    """`freebits decode FILE... [-o OUT]`"""
+    from freebits_codecs import decode_file  # noqa: PLC0415
+
+    return _convert(options, "decode", decode_file, _without_suffix)
+
+
+def verify(options: Namespace) -> int:
+    """`freebits verify FILE...`"""
+    from freebits_codecs import decode_file  # noqa: PLC0415
+
+    for name in options.files:
+        with bar(options, name) as progress:
+            progress.expect(os.stat(name).st_size)
+            report = _reporting(progress, of_stored=True)
+            summary = decode_file(name, _Nowhere(), threads=options.threads, progress=report)
+        facts = {"file": name, "ok": True, "sha256": summary.sha256, "nbytes": summary.original_nbytes}
+        show(options, facts, f"{name}: ok, SHA-256 {summary.sha256}")
+    return 0
+
+
+def inspect(options: Namespace) -> int:
+    """`freebits inspect FILE...`"""
+    from freebits_codecs.inspection import inspect_container  # noqa: PLC0415
+
+    for name in options.files:
+        container = inspect_container(name)
+        show(options, _facts(name, container), _description(name, container))
+    return 0
+
+
+def _convert(options: Namespace, verb: str, convert: Callable[..., Any], rename: Callable[[str], str]) -> int:
+    if options.output and len(options.files) > 1:
+        raise UsageError("-o names one output; give one FILE, or leave -o out")
+    for name in options.files:
+        output = options.output or (STDIO if name == STDIO else rename(name))
+        like = None if name == STDIO else Path(name)
+        with ExitStack() as stack:
+            source = stack.enter_context(input_file(name))
+            target = stack.enter_context(output_file(output, force=options.force, like=like))
+            progress = stack.enter_context(bar(options, verb))
+            of_stored = verb == "decode"
+            progress.expect(like.stat().st_size if like else 0)
+            summary = convert(
+                source, target, threads=options.threads, progress=_reporting(progress, of_stored)
+            )
+        if output != STDIO:
+            show(options, _summary(name, output, summary), _sentence(output, summary))
+    return 0
+
+
+def _without_suffix(name: str) -> str:
+    if not name.endswith(SUFFIX) or Path(name).name == SUFFIX:
+        raise UsageError(f"{name} does not end in {SUFFIX}; name the output with -o")
+    return name.removesuffix(SUFFIX)
+
+
+def _reporting(progress: Progress, of_stored: bool) -> Callable[[int, int], None]:
+    """Turns the codecs' running totals into steps of the bar, whose total is the size of the input."""
+    seen = [0, 0]
+
+    def report(original_nbytes: int, stored_nbytes: int) -> None:
+        input_nbytes = stored_nbytes if of_stored else original_nbytes
+        progress.advance(input_nbytes - seen[0], stored_nbytes - seen[1])
+        seen[:] = [input_nbytes, stored_nbytes]
+
+    return report
+
+
+def _summary(name: str, output: str, summary: Any) -> dict[str, Any]:
+    return {
+        "input": name,
+        "output": output,
+        "nbytes": summary.original_nbytes,
+        "stored_nbytes": summary.stored_nbytes,
+        "ratio": summary.original_nbytes / max(summary.stored_nbytes, 1),
+        "sha256": summary.sha256,
+    }
+
+
+def _sentence(output: str, summary: Any) -> str:
+    ratio = summary.original_nbytes / max(summary.stored_nbytes, 1)
+    original, stored = size(summary.original_nbytes), size(summary.stored_nbytes)
+    return f"{output}: {original} original, {stored} stored, ratio {ratio:.3f}"
+
+
+def _facts(name: str, container: Any) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "file": name,
+        **{
+            key: getattr(container, key)
+            for key in ("format", "nbytes", "stored_nbytes", "sha256", "chunk_count")
+        },
+        "tensors": [_tensor_facts(tensor) for tensor in container.tensors],
+    }
+    return facts
+
+
+def _tensor_facts(tensor: Any) -> dict[str, Any]:
+    keys = ("name", "dtype", "shape", "nbytes", "stored_nbytes", "ratio", "planes", "exponent_bits")
+    facts = dataclasses.asdict(tensor) if dataclasses.is_dataclass(tensor) else {}  # type: ignore[arg-type]
+    return {key: facts[key] if key in facts else getattr(tensor, key) for key in keys}
+
+
+def _description(name: str, container: Any) -> str:
+    ratio = container.nbytes / max(container.stored_nbytes, 1)
+    head = (
+        f"{name}: {container.format or 'unknown format'}, {size(container.nbytes)} original, "
+        f"{size(container.stored_nbytes)} stored, ratio {ratio:.3f}, {container.chunk_count} chunks\n"
+        f"SHA-256 {container.sha256}"
+    )
+    rows = [("tensor", "dtype", "shape", "bytes", "stored", "ratio", "bits/exponent", "planes")]
+    rows += [_row(tensor) for tensor in container.tensors]
+    return f"{head}\n{table(rows, right=frozenset({3, 4, 5, 6}))}" if container.tensors else head
+
+
+def _row(tensor: Any) -> tuple[str, ...]:
+    return (
+        tensor.name,
+        tensor.dtype,
+        "x".join(map(str, tensor.shape)) or "scalar",
+        str(tensor.nbytes),
+        str(tensor.stored_nbytes),
+        f"{tensor.ratio:.3f}",
+        "-" if tensor.exponent_bits is None else f"{tensor.exponent_bits:.2f}",
+        " ".join(f"{plane}:{codec}" for plane, codec in tensor.planes.items()),
+    )
+
+
+class _Nowhere(io.RawIOBase):
+    """A binary file that forgets what it is given."""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        return memoryview(data).nbytes

@@ -1,0 +1,31 @@
+"""Commands that other packages add: entry points of the group `freebits.commands`.
+
+The service adds `serve` this way, so the client does not depend on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import entry_points
+
+from freebits.errors import UsageError
+
+GROUP = "freebits.commands"
+_BELONG_TO_SERVICE = frozenset({"serve", "worker"})
+
+
+def find_plugin(name: str) -> Callable[[list[str]], int] | None:
+    """The function behind command `name`; None when no package offers it.
+
+    Raises UsageError when it is a command of the service and that is not installed.
+    """
+    if name.startswith("-"):
+        return None
+    for point in entry_points(group=GROUP, name=name):
+        try:
+            return point.load()  # type: ignore[no-any-return]
+        except ModuleNotFoundError as error:
+            raise UsageError(f"`freebits {name}` needs {error.name}; install freebits[service]") from error
+    if name in _BELONG_TO_SERVICE:
+        raise UsageError(f"`freebits {name}` is not installed; install freebits[service]")
+    return None

@@ -1,0 +1,187 @@
+"""Tensors by name, of a local file or of one at a hub, plain or encoded, without reading the rest."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Protocol
+
+from freebits.arrays import Framework, choose_framework, to_array
+from freebits.errors import FreebitsError
+from freebits_codecs import ContainerReader, is_container
+from freebits_codecs.formats import Tensor, read_layout
+
+__all__ = ["Framework", "TensorFile", "UnknownLayout", "open", "open_remote"]
+
+_WINDOW_NBYTES = 64 << 10
+
+
+class UnknownLayout(FreebitsError):
+    """No reader finds tensors in the file."""
+
+
+class _Original(Protocol):
+    """The original bytes of a file, whatever it is stored as."""
+
+    nbytes: int
+
+    def read(self, start: int, stop: int) -> bytes: ...
+
+
+class _Source(Protocol):
+    nbytes: int
+
+    def read_at(self, offset: int, nbytes: int) -> bytes: ...
+
+
+class TensorFile(Mapping[str, Any]):
+    """The tensors of one file; a mapping from name to array, and a context manager.
+
+    Attributes: `format` ("safetensors", "torch", ...) and `nbytes` (of the original file). Reading
+    `file[name]` reads that tensor's bytes only; nothing is cached.
+    """
+
+    def __init__(self, original: _Original, framework: Framework | None) -> None:
+        layout = read_layout(io.BufferedReader(_View(original), _WINDOW_NBYTES))
+        if layout is None:
+            raise UnknownLayout(
+                "no tensors found in this file; "
+                "freebits.open reads safetensors, torch, npy/npz, GGUF, ONNX and HDF5"
+            )
+        self.format: str = layout.format
+        self.nbytes = original.nbytes
+        self._tensors = {tensor.name: tensor for tensor in layout.tensors}
+        self._original, self._framework = original, choose_framework(framework)
+        self._closing = ExitStack()
+
+    def __getitem__(self, name: str) -> Any:
+        """The tensor `name` as an array of the framework chosen at opening. KeyError when there is none."""
+        tensor = self._tensors[name]
+        data = bytearray(self._original.read(tensor.start, tensor.stop))
+        return to_array(data, tensor.dtype, tensor.shape, self._framework)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+    def info(self, name: str) -> Tensor:
+        """dtype (safetensors spelling), shape and byte range of a tensor, without reading it."""
+        return self._tensors[name]
+
+    def close(self) -> None:
+        """Release the file or the connection."""
+        self._closing.close()
+
+    def __enter__(self) -> TensorFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open(
+    path: str | os.PathLike[str], *, framework: Framework | None = None, threads: int = 1
+) -> TensorFile:
+    """Tensors by name of a local file, plain or a freebits container.
+
+    Parameters
+    ----------
+    path : path
+        safetensors, torch zip, npy/npz, GGUF, ONNX or HDF5, as it is or encoded (`.fb`).
+    framework : "numpy", "torch" or None
+        What `file[name]` gives; None takes torch when it is installed, else numpy. BF16 and FP8 come as
+        ml_dtypes arrays in numpy when that package is installed, else as one-field records (`array["BF16"]`
+        are the bits), which refuse arithmetic instead of computing with bit patterns.
+
+    Examples
+    --------
+    >>> with open("model.safetensors.fb") as tensors:               # doctest: +SKIP
+    ...     tensors["lm_head.weight"].shape
+    """
+    with ExitStack() as closing:
+        source = _LocalFile(closing.enter_context(Path(path).open("rb")))
+        head = source.read_at(0, min(16, source.nbytes))
+        original = ContainerReader(source, threads=threads) if is_container(head) else _Plain(source)
+        tensors = TensorFile(original, framework)
+        tensors._closing = closing.pop_all()
+        return tensors
+
+
+def open_remote(remote: Any, *, framework: Framework | None, threads: int) -> TensorFile:
+    """Tensors by name of a file at a hub; `remote` is a RangeSource with `is_container` and `close`."""
+    with ExitStack() as closing:
+        closing.callback(remote.close)
+        original = ContainerReader(remote, threads=threads) if remote.is_container else _Plain(remote)
+        tensors = TensorFile(original, framework)
+        tensors._closing = closing.pop_all()
+        return tensors
+
+
+class _LocalFile:
+    """A local file as a RangeSource."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._fd = file.fileno()
+        self.nbytes = os.fstat(self._fd).st_size
+
+    def read_at(self, offset: int, nbytes: int) -> bytes:
+        pieces = []
+        while nbytes:
+            piece = os.pread(self._fd, nbytes, offset)
+            if not piece:
+                raise FreebitsError(
+                    f"the file ends {nbytes} bytes before it should; it shrank while it was open"
+                )
+            pieces.append(piece)
+            offset, nbytes = offset + len(piece), nbytes - len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+class _Plain:
+    """A file stored as it is."""
+
+    def __init__(self, source: _Source) -> None:
+        self._source, self.nbytes = source, source.nbytes
+
+    def read(self, start: int, stop: int) -> bytes:
+        return self._source.read_at(start, stop - start)
+
+
+class _View(io.RawIOBase):
+    """A seekable binary file over the original bytes, for the readers of file formats."""
+
+    def __init__(self, original: _Original) -> None:
+        self._original, self._at = original, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._original.nbytes}[whence]
+        if base + offset < 0:
+            raise ValueError(f"cannot seek to {base + offset}, before the first byte")
+        self._at = base + offset
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        stop = min(self._at + len(buffer), self._original.nbytes)
+        if stop <= self._at:
+            return 0
+        data = self._original.read(self._at, stop)
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)

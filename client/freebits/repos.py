@@ -1,0 +1,116 @@
+"""Flows about repos: what exists, what is in it, deletion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from freebits import wire
+from freebits.errors import Conflict, HeadMoved, NotFound, ProtocolError
+from freebits.steps import Flow
+
+T = TypeVar("T")
+DELETE_TRIES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """The files of one commit by path; `commit` is None for a branch that does not exist yet."""
+
+    commit: str | None
+    files: Mapping[str, wire.Entry]
+
+    def digest(self, path: str) -> str | None:
+        """SHA-256 of the file at `path`, None when there is none."""
+        entry = self.files.get(path)
+        return entry.sha256 if entry else None
+
+
+def whoami() -> Flow[wire.Identity]:
+    """Who the token belongs to."""
+    [reply] = yield [wire.whoami()]
+    return wire.parse(wire.Identity, reply)
+
+
+def list_repos(namespace: str | None = None) -> Flow[list[wire.Repo]]:
+    """All repos the caller may see."""
+    return (yield from _all_pages(wire.Repo, lambda after: wire.list_repos(namespace, after)))
+
+
+def list_refs(repo: str) -> Flow[list[wire.Ref]]:
+    """All branches and tags."""
+    [reply] = yield [wire.list_refs(repo)]
+    return wire.parse_items(wire.Ref, reply)[0]
+
+
+def read_tree(repo: str, revision: str) -> Flow[Tree]:
+    """All files of a revision. NotFound when the repo or the revision does not exist."""
+    commit, files, after = None, {}, None
+    while True:
+        [reply] = yield [wire.list_tree(repo, commit or revision, after)]
+        if not isinstance(reply, dict) or "commit" not in reply:
+            raise ProtocolError("the hub's tree lacks its commit; check that the endpoint is a freebits hub")
+        # Later pages are asked of the commit, so that a push in between cannot mix two revisions.
+        commit = reply["commit"]
+        page = {"items": [item for item in reply.get("items", []) if item.get("type", "file") == "file"]}
+        files.update({entry.path: entry for entry in wire.parse_items(wire.Entry, page)[0]})
+        after = reply.get("next")
+        if after is None:
+            return Tree(commit, files)
+
+
+def create_if_absent(repo: str, visibility: str) -> Flow[bool]:
+    """Create a repo; False when somebody else just did."""
+    try:
+        yield [wire.create_repo(repo, visibility)]
+    except Conflict:
+        return False
+    return True
+
+
+def delete_repo(repo: str) -> Flow[None]:
+    """Delete a repo with all its revisions."""
+    yield [wire.delete_repo(repo)]
+
+
+def delete_ref(repo: str, kind: str, name: str) -> Flow[None]:
+    """Delete a branch or a tag; `kind` is "branch" or "tag"."""
+    yield [wire.delete_ref(repo, kind, name)]
+
+
+def delete_files(repo: str, branch: str, paths: Sequence[str], message: str) -> Flow[str]:
+    """Commit the removal of files, or of folders when a path ends in "/"; the new commit's id."""
+    for tries_left in reversed(range(DELETE_TRIES)):
+        tree = yield from read_tree(repo, branch)
+        gone = _named(tree, paths)
+        operations = [{"op": "delete", "path": path} for path in gone]
+        try:
+            [reply] = yield [wire.commit(repo, branch, tree.commit, message=message, operations=operations)]
+            return wire.parse(wire.Commit, reply).id
+        except HeadMoved:
+            if not tries_left:
+                raise
+    raise AssertionError("the loop returns or raises")
+
+
+def _named(tree: Tree, paths: Sequence[str]) -> list[str]:
+    found: set[str] = set()
+    for path in paths:
+        matches = {p for p in tree.files if p == path or (path.endswith("/") and p.startswith(path))}
+        if not matches:
+            raise NotFound(f"no file {path!r} in this revision", code="PATH_NOT_FOUND", status=404)
+        found |= matches
+    return sorted(found)
+
+
+def _all_pages(kind: type[T], request: Callable[[str | None], wire.Request]) -> Flow[list[T]]:
+    items: list[T] = []
+    after: str | None = None
+    while True:
+        reply: Any
+        [reply] = yield [request(after)]
+        page, after = wire.parse_items(kind, reply)
+        items += page
+        if after is None:
+            return items

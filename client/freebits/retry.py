@@ -1,0 +1,74 @@
+"""When and how often to try again."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from freebits.errors import FreebitsError, Interrupted, TransportError
+
+T = TypeVar("T")
+RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+_LONGEST_WAIT_S = 60.0
+
+
+class TryAgain(Exception):
+    """One try failed in a way that another may not; `error` is what to raise when all are used up."""
+
+    def __init__(self, error: FreebitsError, after_s: float | None = None) -> None:
+        super().__init__(str(error))
+        self.error, self.after_s = error, after_s
+
+
+@dataclass(slots=True)
+class Retry:
+    """Exponential backoff with full jitter: 0.5 s, 1 s, 2 s, ... at most 8 s, each times 0.5 to 1.
+
+    `stop` ends every wait at once, with Interrupted.
+    """
+
+    retries: int = 5
+    first_wait_s: float = 0.5
+    longest_wait_s: float = 8.0
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def run(self, attempt: Callable[[], T]) -> T:
+        """The result of `attempt`, tried again while it raises TryAgain."""
+        for number in range(self.retries + 1):
+            self.check_stop()
+            try:
+                return attempt()
+            except TryAgain as failed:
+                if number == self.retries:
+                    raise failed.error from failed.__cause__
+                self.stop.wait(self.wait_s(number, failed.after_s))
+        raise AssertionError("the loop returns or raises")
+
+    def wait_s(self, number: int, after_s: float | None) -> float:
+        """Seconds to wait after failed try `number` (from 0); what the hub asks for counts more."""
+        if after_s is not None:
+            return min(after_s, _LONGEST_WAIT_S)
+        return min(self.first_wait_s * 2**number, self.longest_wait_s) * random.uniform(0.5, 1)
+
+    def check_stop(self) -> None:
+        """Raise Interrupted once the caller wants to stop."""
+        if self.stop.is_set():
+            raise Interrupted("stopped; run the same command again to resume")
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """The Retry-After header in seconds; None when absent or a date."""
+    value = headers.get("Retry-After") or headers.get("retry-after") or ""
+    return float(value) if value.isdecimal() else None
+
+
+def unreachable(endpoint: str, error: BaseException) -> TransportError:
+    """What to say when a connection failed: the cause, and what to do."""
+    reason = str(error) or type(error).__name__
+    return TransportError(
+        f"cannot reach {endpoint} ({reason}); check that the hub runs and that --endpoint "
+        "or FREEBITS_ENDPOINT is right, then run the same command again: it resumes"
+    )

@@ -1,0 +1,233 @@
+"""The JSON of the REST API: one small dataclass per answer, one function per request.
+
+The service owns the schema; tests/flows/test_wire_contract.py compares this file with its OpenAPI.
+Unknown fields are ignored, so an older client keeps working with a newer hub.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import quote, urlencode
+
+from freebits.errors import ProtocolError, UsageError
+
+API = "/api/v1"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A JSON request. `path` is quoted and starts with "/"; `json` is None for no body."""
+
+    method: str
+    path: str
+    json: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who the token belongs to."""
+
+    name: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class Repo:
+    """A repository; `head` is the commit of its default branch, None while empty."""
+
+    name: str
+    visibility: str
+    default_branch: str
+    created_at: str
+    head: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """A branch or tag and the commit it points to."""
+
+    type: str
+    name: str
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A committed revision."""
+
+    id: str
+    parent: str | None
+    author: str
+    message: str
+    description: str | None
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file of a revision.
+
+    `nbytes` and `sha256` are of the original, `stored_nbytes` of what the hub keeps.
+    """
+
+    path: str
+    nbytes: int
+    sha256: str
+    stored_nbytes: int | None
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A resumable upload session; all parts are `part_nbytes` long but the last."""
+
+    id: str
+    sha256: str
+    nbytes: int
+    encoding: str
+    stored_nbytes: int
+    part_nbytes: int
+    part_count: int
+    received: list[int]
+    state: str
+
+    @property
+    def is_complete(self) -> bool:
+        """True when the hub has the blob and the caller may commit it."""
+        return self.state == "complete"
+
+    def part_range(self, number: int) -> tuple[int, int]:
+        """[start, stop) of part `number` in the bytes that are sent."""
+        start = number * self.part_nbytes
+        return start, min(start + self.part_nbytes, self.stored_nbytes)
+
+
+def parse(kind: type[T], body: object) -> T:
+    """`body` as the dataclass `kind`; ProtocolError when a field is missing."""
+    fields = dataclasses.fields(kind)  # type: ignore[arg-type]
+    missing = [f.name for f in fields if f.name not in body] if isinstance(body, dict) else ["everything"]
+    if missing:
+        raise ProtocolError(
+            f"the hub's {kind.__name__} lacks {', '.join(missing)}; "
+            "check that the endpoint is a freebits hub and not newer than this client"
+        )
+    assert isinstance(body, dict)
+    return kind(**{f.name: body[f.name] for f in fields})
+
+
+def parse_items(kind: type[T], body: object) -> tuple[list[T], str | None]:
+    """The items of one page and the cursor of the next, None at the end."""
+    if not isinstance(body, dict) or not isinstance(body.get("items"), list):
+        raise ProtocolError("the hub's listing lacks items; check that the endpoint is a freebits hub")
+    return [parse(kind, item) for item in body["items"]], body.get("next")
+
+
+def repo_path(repo: str) -> str:
+    """The quoted path of a repo; UsageError unless it reads NAMESPACE/NAME."""
+    namespace, _, name = repo.partition("/")
+    if not namespace or not name or "/" in name:
+        raise UsageError(f"{repo!r} is not a repo name; write NAMESPACE/NAME, for instance alice/llama-7b")
+    return f"{API}/repos/{quote(namespace, safe='')}/{quote(name, safe='')}"
+
+
+def whoami() -> Request:
+    """Who the token belongs to."""
+    return Request("GET", f"{API}/whoami")
+
+
+def create_repo(repo: str, visibility: str) -> Request:
+    """Create a repo; 409 REPO_EXISTS when it is there."""
+    repo_path(repo)
+    return Request("POST", f"{API}/repos", {"name": repo, "visibility": visibility})
+
+
+def list_repos(namespace: str | None, after: str | None) -> Request:
+    """One page of repos the caller may see."""
+    return Request("GET", _with_query(f"{API}/repos", namespace=namespace, after=after))
+
+
+def get_repo(repo: str) -> Request:
+    """One repo."""
+    return Request("GET", repo_path(repo))
+
+
+def delete_repo(repo: str) -> Request:
+    """Delete a repo with everything in it."""
+    return Request("DELETE", repo_path(repo))
+
+
+def list_refs(repo: str) -> Request:
+    """Branches and tags."""
+    return Request("GET", f"{repo_path(repo)}/refs")
+
+
+def delete_ref(repo: str, kind: str, name: str) -> Request:
+    """Delete a branch or tag; `kind` is "branch" or "tag"."""
+    return Request("DELETE", f"{repo_path(repo)}/refs/{kind}/{quote(name, safe='')}")
+
+
+def list_tree(repo: str, revision: str, after: str | None) -> Request:
+    """One page of the files of a revision, all folders."""
+    path = f"{repo_path(repo)}/tree/{quote(revision, safe='')}"
+    return Request("GET", _with_query(path, recursive="true", after=after))
+
+
+def open_upload(
+    repo: str, *, sha256: str, nbytes: int, encoding: str, stored_nbytes: int, stored_sha256: str
+) -> Request:
+    """Start an upload session, or learn that the caller may already use the blob."""
+    body = {
+        "sha256": sha256,
+        "nbytes": nbytes,
+        "encoding": encoding,
+        "stored_nbytes": stored_nbytes,
+        "stored_sha256": stored_sha256,
+    }
+    return Request("POST", f"{repo_path(repo)}/uploads", body)
+
+
+def get_upload(repo: str, upload_id: str) -> Request:
+    """What an upload session has received."""
+    return Request("GET", upload_path(repo, upload_id))
+
+
+def complete_upload(repo: str, upload_id: str) -> Request:
+    """Ask the hub to check the digest and keep the blob."""
+    return Request("POST", f"{upload_path(repo, upload_id)}/complete")
+
+
+def abort_upload(repo: str, upload_id: str) -> Request:
+    """Give an upload session up."""
+    return Request("DELETE", upload_path(repo, upload_id))
+
+
+def upload_path(repo: str, upload_id: str) -> str:
+    """The quoted path of an upload session."""
+    return f"{repo_path(repo)}/uploads/{quote(upload_id, safe='')}"
+
+
+def part_path(repo: str, upload_id: str, number: int) -> str:
+    """Where the bytes of part `number` (from 0) are PUT."""
+    return f"{upload_path(repo, upload_id)}/parts/{number}"
+
+
+def commit(
+    repo: str, branch: str, parent: str | None, *, message: str, operations: Sequence[dict[str, Any]]
+) -> Request:
+    """One commit on `branch` if its head still is `parent` (None: the branch must not exist yet)."""
+    body = {"branch": branch, "parent": parent, "message": message, "operations": list(operations)}
+    return Request("POST", f"{repo_path(repo)}/commits", body)
+
+
+def resolve_path(repo: str, revision: str, path: str) -> str:
+    """Where the bytes of a file are."""
+    return f"{repo_path(repo)}/resolve/{quote(revision, safe='')}/{quote(path, safe='/')}"
+
+
+def _with_query(path: str, **values: str | None) -> str:
+    given = {key: value for key, value in values.items() if value is not None}
+    return f"{path}?{urlencode(given)}" if given else path
