@@ -1,0 +1,289 @@
+// The only file that knows Python: checks arguments, drops the GIL, calls, and reports faults as facts.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+#include <string>
+
+#include "cpu.h"
+#include "output_buffer.h"
+#include "parallel.h"
+#include "record.h"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace freebits {
+namespace {
+
+/// A readable or writable view of a Python object's memory, held while the GIL is released.
+class BufferView {
+public:
+    BufferView(nb::handle object, int flags) {
+        if (PyObject_GetBuffer(object.ptr(), &view_, flags) < 0) throw nb::python_error();
+    }
+    ~BufferView() { PyBuffer_Release(&view_); }
+    BufferView(const BufferView&) = delete;
+    BufferView& operator=(const BufferView&) = delete;
+    uint8_t* data() const { return static_cast<uint8_t*>(view_.buf); }
+    size_t nbytes() const { return static_cast<size_t>(view_.len); }
+
+private:
+    Py_buffer view_;
+};
+
+const Kernels& kernels_named(const std::string& isa) {
+    if (isa.empty()) return chosen_kernels();
+    if (const Kernels* kernels = find_kernels(isa)) return *kernels;
+    throw std::invalid_argument("isa '" + isa + "' is not available here");
+}
+
+template <class T>
+using Array = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+template <class T>
+nb::object to_numpy(const std::vector<T>& values) {
+    auto* copy = new std::vector<T>(values);
+    nb::capsule owner(copy, [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
+    return nb::cast(nb::ndarray<nb::numpy, T, nb::ndim<1>>(copy->data(), {copy->size()}, owner));
+}
+
+std::vector<Extent> read_extents(const Array<uint64_t>& starts, const Array<uint64_t>& stops,
+                                 const Array<uint8_t>& layouts) {
+    if (starts.size() != stops.size() || starts.size() != layouts.size())
+        throw std::invalid_argument("starts, stops and layouts must have equal lengths");
+    std::vector<Extent> extents(starts.size());
+    uint64_t last = 0;
+    for (size_t i = 0; i < extents.size(); ++i) {
+        if (starts(i) < last || stops(i) < starts(i) || layouts(i) >= kLayoutCount)
+            throw std::invalid_argument("extents must be sorted, disjoint and of a known layout");
+        last = stops(i);
+        extents[i] = {starts(i), stops(i), static_cast<Layout>(layouts(i))};
+    }
+    return extents;
+}
+
+/// What encode_records reports per record.
+struct RecordNotes {
+    std::vector<uint32_t> stored_nbytes, compressible_nbytes, integer_nbytes;
+    explicit RecordNotes(size_t n) : stored_nbytes(n), compressible_nbytes(n), integer_nbytes(n) {}
+};
+
+struct EncodeJob {
+    const Kernels& kernels;
+    const uint8_t* data;
+    size_t nbytes;
+    uint64_t offset;
+    size_t chunk_nbytes;
+    const std::vector<Extent>& extents;
+    Effort effort;
+    uint8_t* out;
+    size_t* length;
+    bool in_place;  // one thread: records are written where they stay
+    Turns turns;
+    RecordNotes notes;
+
+    size_t count() const { return (nbytes + chunk_nbytes - 1) / chunk_nbytes; }
+};
+
+class EncodeWorker {
+public:
+    explicit EncodeWorker(EncodeJob& job) : job_(job) {}
+
+    void operator()(size_t i) try {
+        const size_t first = i * job_.chunk_nbytes, n = std::min(job_.chunk_nbytes, job_.nbytes - first);
+        if (!job_.in_place) scratch_.resize(kRecordHeader + chunk_bound(n));
+        uint8_t* record = job_.in_place ? job_.out + *job_.length : scratch_.data();
+        const uint64_t start = job_.offset + first;
+        const auto overlap = overlapping(start, start + n);
+        FrameNotes notes;
+        const size_t stored = encode_chunk(job_.kernels, job_.data + first, start, n, overlap.first, overlap.second,
+                                           job_.effort, workspace_, record + kRecordHeader, notes);
+        write_record_header(job_.kernels, record, static_cast<uint32_t>(n), static_cast<uint32_t>(stored));
+        job_.notes.stored_nbytes[i] = static_cast<uint32_t>(stored);
+        job_.notes.compressible_nbytes[i] = static_cast<uint32_t>(notes.compressible_nbytes);
+        job_.notes.integer_nbytes[i] = static_cast<uint32_t>(notes.integer_nbytes);
+        if (!job_.in_place) {
+            if (!job_.turns.wait(i)) return;
+            std::memcpy(job_.out + *job_.length, record, kRecordHeader + stored);
+        }
+        *job_.length += kRecordHeader + stored;
+        if (!job_.in_place) job_.turns.done();
+    } catch (...) {
+        job_.turns.fail();
+        throw;
+    }
+
+private:
+    std::pair<const Extent*, size_t> overlapping(uint64_t start, uint64_t stop) const {
+        const auto first = std::partition_point(job_.extents.begin(), job_.extents.end(),
+                                                [&](const Extent& e) { return e.stop <= start; });
+        const auto last =
+            std::partition_point(first, job_.extents.end(), [&](const Extent& e) { return e.start < stop; });
+        return {job_.extents.data() + (first - job_.extents.begin()), static_cast<size_t>(last - first)};
+    }
+    EncodeJob& job_;
+    ChunkWorkspace workspace_;
+    std::vector<uint8_t> scratch_;
+};
+
+nb::tuple encode_records(OutputBuffer& sink, nb::handle data, uint64_t offset, uint32_t chunk_nbytes,
+                         const Array<uint64_t>& starts, const Array<uint64_t>& stops, const Array<uint8_t>& layouts,
+                         bool entropy, int threads, const std::string& isa) {
+    if (!chunk_nbytes || chunk_nbytes > kMaxChunkNbytes) throw std::invalid_argument("chunk_nbytes out of range");
+    const BufferView view(data, PyBUF_SIMPLE);
+    const std::vector<Extent> extents = read_extents(starts, stops, layouts);
+    const size_t count = (view.nbytes() + chunk_nbytes - 1) / chunk_nbytes;
+    if (sink.capacity() - sink.length < view.nbytes() + count * (kRecordHeader + chunk_bound(0)))
+        throw std::invalid_argument("the OutputBuffer has too little room; see records_bound");
+    EncodeJob job{kernels_named(isa), view.data(),  view.nbytes(), offset, chunk_nbytes, extents,
+                  entropy ? Effort::kEntropy : Effort::kSplitOnly, sink.data(), &sink.length,
+                  threads <= 1 || count <= 1, {}, RecordNotes(count)};
+    {
+        const nb::gil_scoped_release release;
+        parallel_for<EncodeWorker>(count, threads, [&] { return EncodeWorker(job); });
+    }
+    return nb::make_tuple(to_numpy(job.notes.stored_nbytes), to_numpy(job.notes.compressible_nbytes),
+                          to_numpy(job.notes.integer_nbytes));
+}
+
+/// What decode_records found wrong first, in record order.
+struct RecordFault {
+    size_t record = SIZE_MAX;
+    Status status;
+    size_t consumed = 0;
+};
+
+struct DecodeJob {
+    const Kernels& kernels;
+    const uint8_t* data;
+    const uint64_t* offsets;   // of each record in data
+    uint8_t* out;
+    const uint64_t* out_offsets;
+    std::mutex lock;
+    RecordFault first;
+
+    void report(size_t record, Status status, size_t consumed) {
+        const std::lock_guard<std::mutex> guard(lock);
+        if (record < first.record) first = {record, status, consumed};
+    }
+};
+
+class DecodeWorker {
+public:
+    explicit DecodeWorker(DecodeJob& job) : job_(job) {}
+    void operator()(size_t i) {
+        const uint8_t* record = job_.data + job_.offsets[i];
+        const RecordHeader header = read_record_header(record);
+        if (const uint32_t crc = record_crc(job_.kernels, record, header.stored_nbytes); crc != header.crc)
+            return job_.report(i, {Fault::kChecksum, crc, header.crc}, 0);
+        if (header.flags & kZstdFlag) return;  // inflated by the caller, then decode_payload
+        size_t consumed = 0;
+        const Status status = decode_chunk(job_.kernels, record + kRecordHeader, header.stored_nbytes, workspace_,
+                                           job_.out + job_.out_offsets[i], header.nbytes, consumed);
+        if (!status.ok()) job_.report(i, status, consumed);
+    }
+
+private:
+    DecodeJob& job_;
+    ChunkWorkspace workspace_;
+};
+
+nb::object fault_or_none(const RecordFault& fault) {
+    if (fault.status.ok()) return nb::none();
+    return nb::make_tuple(fault.record, static_cast<int>(fault.status.fault), fault.status.found,
+                          fault.status.expected, fault.consumed);
+}
+
+/// Records whose headers the caller has checked (container/records.py): CRCs are checked here too.
+nb::object decode_records(nb::handle data, const Array<uint64_t>& offsets, nb::handle out,
+                          const Array<uint64_t>& out_offsets, int threads, const std::string& isa) {
+    const BufferView in(data, PyBUF_SIMPLE), target(out, PyBUF_WRITABLE);
+    if (offsets.size() != out_offsets.size()) throw std::invalid_argument("offsets and out_offsets differ in length");
+    for (size_t i = 0; i < offsets.size(); ++i) {
+        if (offsets(i) > in.nbytes() || in.nbytes() - offsets(i) < kRecordHeader)
+            throw std::invalid_argument("a record lies outside the data");
+        const RecordHeader header = read_record_header(in.data() + offsets(i));
+        if (header.stored_nbytes > in.nbytes() - offsets(i) - kRecordHeader || out_offsets(i) > target.nbytes() ||
+            header.nbytes > target.nbytes() - out_offsets(i))
+            throw std::invalid_argument("a record does not fit the data or the output");
+    }
+    DecodeJob job{kernels_named(isa), in.data(), offsets.data(), target.data(), out_offsets.data(), {}, {}};
+    {
+        const nb::gil_scoped_release release;
+        parallel_for<DecodeWorker>(offsets.size(), threads, [&] { return DecodeWorker(job); });
+    }
+    return fault_or_none(job.first);
+}
+
+nb::object decode_payload(nb::handle payload, nb::handle out, const std::string& isa) {
+    const BufferView in(payload, PyBUF_SIMPLE), target(out, PyBUF_WRITABLE);
+    const Kernels& kernels = kernels_named(isa);
+    RecordFault fault{0, {}, 0};
+    {
+        const nb::gil_scoped_release release;
+        ChunkWorkspace workspace;
+        fault.status =
+            decode_chunk(kernels, in.data(), in.nbytes(), workspace, target.data(), target.nbytes(), fault.consumed);
+    }
+    return fault_or_none(fault);
+}
+
+uint32_t crc32c(nb::handle data, uint32_t crc, const std::string& isa) {
+    const BufferView in(data, PyBUF_SIMPLE);
+    const Kernels& kernels = kernels_named(isa);
+    const nb::gil_scoped_release release;
+    return kernels.crc32c(crc, in.data(), in.nbytes());
+}
+
+int export_buffer(PyObject* self, Py_buffer* view, int flags) {
+    OutputBuffer* buffer = nb::inst_ptr<OutputBuffer>(self);
+    try {
+        if (PyBuffer_FillInfo(view, self, buffer->data(), static_cast<Py_ssize_t>(buffer->capacity()), 0, flags) < 0)
+            return -1;
+    } catch (const std::exception& e) {
+        PyErr_SetString(PyExc_BufferError, e.what());
+        return -1;
+    }
+    ++buffer->exports;
+    return 0;
+}
+void release_buffer(PyObject* self, Py_buffer*) { --nb::inst_ptr<OutputBuffer>(self)->exports; }
+
+PyType_Slot output_buffer_slots[] = {
+    {Py_bf_getbuffer, reinterpret_cast<void*>(export_buffer)},
+    {Py_bf_releasebuffer, reinterpret_cast<void*>(release_buffer)},
+    {0, nullptr},
+};
+
+}  // namespace
+}  // namespace freebits
+
+NB_MODULE(_core, m) {
+    using namespace freebits;
+    m.doc() = "Native codec kernels; see _core.pyi.";
+    m.attr("RECORD_HEADER_NBYTES") = kRecordHeader;
+    m.attr("MAX_CHUNK_NBYTES") = kMaxChunkNbytes;
+    m.def("isa", [] { return std::string(chosen_kernels().name); });
+    m.def("available_isas", [] {
+        std::vector<std::string> names;
+        for (const Kernels* kernels : available_kernels()) names.emplace_back(kernels->name);
+        return names;
+    });
+    nb::class_<OutputBuffer>(m, "OutputBuffer", nb::type_slots(output_buffer_slots))
+        .def(nb::init<size_t>(), "capacity"_a)
+        .def_rw("length", &OutputBuffer::length)
+        .def_prop_ro("capacity", &OutputBuffer::capacity)
+        .def("take", [](OutputBuffer& b) { return nb::steal(b.take()); });
+    m.def("records_bound", [](size_t nbytes, uint32_t chunk_nbytes) {
+        return nbytes + (nbytes + chunk_nbytes - 1) / chunk_nbytes * (kRecordHeader + chunk_bound(0));
+    });
+    m.def("encode_records", &encode_records, "sink"_a, "data"_a, "offset"_a, "chunk_nbytes"_a, "starts"_a, "stops"_a,
+          "layouts"_a, "entropy"_a = true, "threads"_a = 1, "isa"_a = "");
+    m.def("decode_records", &decode_records, "data"_a, "offsets"_a, "out"_a, "out_offsets"_a, "threads"_a = 1,
+          "isa"_a = "");
+    m.def("decode_payload", &decode_payload, "payload"_a, "out"_a, "isa"_a = "");
+    m.def("crc32c", &crc32c, "data"_a, "crc"_a = 0, "isa"_a = "");
+}

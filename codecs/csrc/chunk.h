@@ -1,0 +1,40 @@
+// A chunk: a fixed window of the original file, decodable alone (FORMAT.md, "Chunk payload"). Its bytes are dealt to
+// frames run by run, so that the small tensors of one layout share a model and the text between them stays together.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "frame.h"
+
+namespace freebits {
+
+/// A run of the original file with one layout; bytes between extents have Layout::kBytes.
+struct Extent {
+    uint64_t start, stop;
+    Layout layout;
+};
+
+inline constexpr size_t kMaxFrames = 255;           // frames of one chunk
+inline constexpr size_t kMaxExtentsPerChunk = 4096;  // with more, a chunk is treated as plain bytes
+inline constexpr uint32_t kMaxChunkNbytes = 1u << 24;
+
+/// The longest payload: it is one raw frame when coding does not pay.
+inline constexpr size_t chunk_bound(size_t nbytes) { return kMaxVarint + frame_bound(nbytes); }
+
+struct ChunkWorkspace {
+    FrameWorkspace frame;
+    std::vector<uint8_t> gathered;
+    std::vector<uint8_t> payload;
+};
+
+/// Encode file bytes [offset, offset + nbytes), given at `in`, to `out`, which has chunk_bound(nbytes) bytes of room.
+/// extents[0..extent_count) are sorted, disjoint and overlap the chunk. Returns the payload's length.
+size_t encode_chunk(const Kernels& kernels, const uint8_t* in, uint64_t offset, size_t nbytes, const Extent* extents,
+                    size_t extent_count, Effort effort, ChunkWorkspace& workspace, uint8_t* out, FrameNotes& notes);
+
+/// Decode a chunk of exactly out_nbytes. consumed: how far into the payload it came, for messages.
+Status decode_chunk(const Kernels& kernels, const uint8_t* payload, size_t payload_nbytes, ChunkWorkspace& workspace,
+                    uint8_t* out, size_t out_nbytes, size_t& consumed);
+
+}  // namespace freebits

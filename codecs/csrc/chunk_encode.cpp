@@ -1,0 +1,189 @@
+#include <algorithm>
+#include <bit>
+
+#include "chunk.h"
+
+namespace freebits {
+namespace {
+
+/// Bytes of the chunk with one layout, whole elements.
+struct Run {
+    size_t first, nbytes;
+};
+
+/// Runs that will share a frame, and what is known of their exponents.
+struct FramePieces {
+    Layout layout;
+    std::vector<Run> runs;
+    size_t nbytes = 0;
+    Histogram exponents;  // scaled to numel
+
+    size_t numel() const { return nbytes / static_cast<size_t>(facts(layout).item_nbytes); }
+};
+
+constexpr size_t kProbeRuns = 16, kProbeRun = 256;  // elements looked at when deciding whether two runs share a model
+constexpr uint64_t kModelNbytes = 32;
+
+/// Exponents of a sample, with counts as if all elements had been seen.
+Histogram probe_exponents(const Kernels& kernels, Layout layout, const uint8_t* in, size_t numel) {
+    const LayoutFacts& f = facts(layout);
+    uint8_t planes[kMaxPlanes][kProbeRun];
+    uint8_t* at[kMaxPlanes];
+    for (int p = 0; p < kMaxPlanes; ++p) at[p] = planes[p];
+    Histogram h;
+    const size_t runs = std::min(kProbeRuns, (numel + kProbeRun - 1) / kProbeRun);
+    for (size_t r = 0; r < runs; ++r) {
+        const size_t n = std::min(kProbeRun, numel);
+        const size_t first = runs == 1 ? 0 : (numel - n) * r / (runs - 1);
+        kernels.split[static_cast<int>(layout)](in + first * static_cast<size_t>(f.item_nbytes), n, at);
+        h.add(planes[0], n);
+    }
+    const uint64_t counted = std::max(h.total, 1u);
+    h.total = 0;
+    for (uint32_t& c : h.count) {
+        if (c) c = static_cast<uint32_t>(std::max<uint64_t>(1, c * static_cast<uint64_t>(numel) / counted));
+        h.total += c;
+    }
+    return h;
+}
+
+uint64_t coded_nbytes(const Histogram& h, size_t numel) {
+    return (static_cast<uint64_t>(h.entropy_q16()) * h.total >> 19) + kModelNbytes +
+           static_cast<uint64_t>(stream_count_for(numel)) * sizeof(RansStream::state);
+}
+
+/// Adopt the run when one model for both is not larger than two.
+bool try_adopt(FramePieces& frame, const Run& run, const Histogram& exponents) {
+    if (facts(frame.layout).exponent_planes) {
+        Histogram joint = frame.exponents;
+        for (int s = 0; s < 256; ++s) joint.count[s] += exponents.count[s];
+        joint.total += exponents.total;
+        const size_t numel = run.nbytes / static_cast<size_t>(facts(frame.layout).item_nbytes);
+        if (coded_nbytes(joint, frame.numel() + numel) >
+            coded_nbytes(frame.exponents, frame.numel()) + coded_nbytes(exponents, numel))
+            return false;
+        frame.exponents = joint;
+    }
+    if (!frame.runs.empty() && frame.runs.back().first + frame.runs.back().nbytes == run.first)
+        frame.runs.back().nbytes += run.nbytes;
+    else
+        frame.runs.push_back(run);
+    frame.nbytes += run.nbytes;
+    return true;
+}
+
+class FramePlanner {
+public:
+    FramePlanner(const Kernels& kernels, const uint8_t* in) : kernels_(kernels), in_(in) {}
+
+    void add(Layout layout, size_t first, size_t nbytes) {
+        if (!nbytes) return;
+        const Run run{first, nbytes};
+        Histogram exponents;
+        if (facts(layout).exponent_planes)
+            exponents = probe_exponents(kernels_, layout, in_ + first,
+                                        nbytes / static_cast<size_t>(facts(layout).item_nbytes));
+        const auto last = std::find_if(frames.rbegin(), frames.rend(),
+                                       [&](const FramePieces& f) { return f.layout == layout; });
+        if (last != frames.rend() && try_adopt(*last, run, exponents)) return;
+        frames.push_back({layout, {run}, nbytes, exponents});
+    }
+
+    std::vector<FramePieces> frames;
+
+private:
+    const Kernels& kernels_;
+    const uint8_t* in_;
+};
+
+/// Whole elements of the extents inside the chunk, everything else as plain bytes.
+void plan_frames(uint64_t offset, size_t nbytes, const Extent* extents, size_t extent_count, FramePlanner& planner) {
+    size_t at = 0;
+    for (size_t i = 0; i < extent_count; ++i) {
+        const Extent& e = extents[i];
+        const uint64_t item = static_cast<uint64_t>(facts(e.layout).item_nbytes);
+        const uint64_t start = std::max(e.start, offset), stop = std::min(e.stop, offset + nbytes);
+        const uint64_t first = e.start + (start - e.start + item - 1) / item * item;  // an element may straddle chunks
+        if (first >= stop) continue;
+        const uint64_t whole = (stop - first) / item * item;
+        planner.add(Layout::kBytes, at, static_cast<size_t>(first - offset) - at);
+        planner.add(e.layout, static_cast<size_t>(first - offset), static_cast<size_t>(whole));
+        at = static_cast<size_t>(first - offset + whole);
+    }
+    planner.add(Layout::kBytes, at, nbytes - at);
+}
+
+struct OwnedRun {
+    size_t frame;
+    Run run;
+};
+
+/// All runs in file order with the frame each belongs to.
+std::vector<OwnedRun> runs_in_order(const std::vector<FramePieces>& frames) {
+    std::vector<OwnedRun> order;
+    for (size_t f = 0; f < frames.size(); ++f)
+        for (const Run& run : frames[f].runs) order.push_back({f, run});
+    std::sort(order.begin(), order.end(),
+              [](const OwnedRun& a, const OwnedRun& b) { return a.run.first < b.run.first; });
+    return order;
+}
+
+void write_runs(const std::vector<FramePieces>& frames, ByteWriter& out) {
+    const std::vector<OwnedRun> order = runs_in_order(frames);
+    const bool in_sequence = order.size() == frames.size();
+    out.varint(in_sequence ? 0 : static_cast<uint32_t>(order.size()));
+    if (in_sequence) return;
+    for (const OwnedRun& owned : order) {
+        out.u8(static_cast<unsigned>(owned.frame));
+        out.varint(static_cast<uint32_t>(owned.run.nbytes));
+    }
+}
+
+const uint8_t* gather(const uint8_t* in, const FramePieces& frame, std::vector<uint8_t>& buffer) {
+    if (frame.runs.size() == 1) return in + frame.runs[0].first;
+    buffer.resize(frame.nbytes);
+    uint8_t* at = buffer.data();
+    for (const Run& run : frame.runs) {
+        std::memcpy(at, in + run.first, run.nbytes);
+        at += run.nbytes;
+    }
+    return buffer.data();
+}
+
+size_t payload_bound(const std::vector<FramePieces>& frames) {
+    size_t sum = kMaxVarint;
+    for (const FramePieces& f : frames) sum += f.runs.size() * (1 + kMaxVarint) + frame_bound(f.nbytes);
+    return sum;
+}
+
+}  // namespace
+
+size_t encode_chunk(const Kernels& kernels, const uint8_t* in, uint64_t offset, size_t nbytes, const Extent* extents,
+                    size_t extent_count, Effort effort, ChunkWorkspace& w, uint8_t* out, FrameNotes& notes) {
+    FramePlanner planner(kernels, in);
+    plan_frames(offset, nbytes, extents, extent_count > kMaxExtentsPerChunk ? 0 : extent_count, planner);
+    if (planner.frames.size() > kMaxFrames) {
+        planner.frames.clear();
+        planner.add(Layout::kBytes, 0, nbytes);
+    }
+    const bool direct = planner.frames.size() == 1;  // then the bound holds while writing, too
+    w.payload.resize(direct ? 0 : payload_bound(planner.frames));
+    uint8_t* start = direct ? out : w.payload.data();
+    ByteWriter writer(start);
+    write_runs(planner.frames, writer);
+    for (const FramePieces& frame : planner.frames)
+        encode_frame(kernels, frame.layout, gather(in, frame, w.gathered), frame.numel(), effort, 0, w.frame, writer,
+                     notes);
+    const size_t length = static_cast<size_t>(writer.at() - start);
+    if (direct) return length;
+    if (length <= chunk_bound(nbytes)) {
+        std::memcpy(out, start, length);
+        return length;
+    }
+    ByteWriter raw(out);
+    raw.varint(0);
+    encode_frame(kernels, Layout::kBytes, in, nbytes, effort, 0, w.frame, raw, notes);
+    return static_cast<size_t>(raw.at() - out);
+}
+
+}  // namespace freebits

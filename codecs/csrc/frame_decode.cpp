@@ -1,0 +1,98 @@
+#include <algorithm>
+
+#include "frame.h"
+
+namespace freebits {
+namespace {
+
+/// Where a plane's bytes come from while its frame is joined.
+struct PlaneSource {
+    PlaneCodec codec;
+    const uint8_t* raw;
+};
+
+Status read_header(ByteReader& in, size_t out_nbytes, Layout& layout, size_t& numel, PlaneSource* sources) {
+    uint8_t code;
+    if (!in.u8(code)) return {Fault::kTruncated};
+    if (code >= kLayoutCount) return {Fault::kLayout, code, kLayoutCount - 1};
+    layout = static_cast<Layout>(code);
+    uint32_t count;
+    if (Status s = read_varint(in, count); !s.ok()) return s;
+    numel = count;
+    const size_t nbytes = numel * static_cast<size_t>(facts(layout).item_nbytes);
+    if (!numel || nbytes > out_nbytes) return {Fault::kFrameSize, nbytes, out_nbytes};
+    for (int p = 0; p < facts(layout).plane_count; ++p) {
+        uint8_t codec;
+        if (!in.u8(codec)) return {Fault::kTruncated};
+        if (codec >= static_cast<uint8_t>(PlaneCodec::kCount)) return {Fault::kPlaneCodec, codec};
+        sources[p].codec = static_cast<PlaneCodec>(codec);
+    }
+    return {};
+}
+
+Status read_planes(const Kernels& kernels, ByteReader& in, int plane_count, size_t numel, int escape_depth,
+                   FrameWorkspace& w, PlaneSource* sources) {
+    for (int p = 0; p < plane_count; ++p) {
+        if (sources[p].codec == PlaneCodec::kRans) continue;
+        sources[p].raw = in.take(sources[p].codec == PlaneCodec::kRaw ? numel : 1);
+        if (!sources[p].raw) return {Fault::kTruncated};
+    }
+    for (int p = 0; p < plane_count; ++p) {
+        if (sources[p].codec != PlaneCodec::kRans) continue;
+        uint32_t nbytes;
+        if (Status s = read_varint(in, nbytes); !s.ok()) return s;
+        const uint8_t* payload = in.take(nbytes);
+        if (!payload) return {Fault::kTruncated};
+        if (Status s = w.decoders[p].start(kernels, payload, nbytes, numel, escape_depth); !s.ok()) return s;
+    }
+    return {};
+}
+
+Status join_tiles(const Kernels& kernels, Layout layout, size_t numel, const PlaneSource* sources, FrameWorkspace& w,
+                  uint8_t* out) {
+    const LayoutFacts& f = facts(layout);
+    alignas(64) uint8_t tiles[kMaxPlanes][kTile];
+    for (int p = 0; p < f.plane_count; ++p)
+        if (sources[p].codec == PlaneCodec::kConstant) std::fill_n(tiles[p], kTile, *sources[p].raw);
+    const JoinPlanes join = kernels.join[static_cast<int>(layout)];
+    for (size_t first = 0; first < numel; first += kTile) {
+        const size_t n = std::min(kTile, numel - first);
+        const uint8_t* planes[kMaxPlanes];
+        for (int p = 0; p < f.plane_count; ++p) {
+            planes[p] = sources[p].codec == PlaneCodec::kRaw ? sources[p].raw + first : tiles[p];
+            if (sources[p].codec == PlaneCodec::kRans)
+                if (Status s = w.decoders[p].decode_tile(kernels, tiles[p], n); !s.ok()) return s;
+        }
+        join(planes, n, out + first * static_cast<size_t>(f.item_nbytes));
+    }
+    for (int p = 0; p < f.plane_count; ++p)
+        if (sources[p].codec == PlaneCodec::kRans)
+            if (Status s = w.decoders[p].finish(); !s.ok()) return s;
+    return {};
+}
+
+}  // namespace
+
+Status decode_frame(const Kernels& kernels, ByteReader& in, int escape_depth, FrameWorkspace& w, uint8_t* out,
+                    size_t out_nbytes, size_t& used) {
+    if (escape_depth > kMaxEscapeDepth + 1) return {Fault::kNesting, static_cast<uint64_t>(escape_depth)};
+    Layout layout;
+    size_t numel;
+    PlaneSource sources[kMaxPlanes];
+    if (Status s = read_header(in, out_nbytes, layout, numel, sources); !s.ok()) return s;
+    if (Status s = read_planes(kernels, in, facts(layout).plane_count, numel, escape_depth, w, sources); !s.ok())
+        return s;
+    used = numel * static_cast<size_t>(facts(layout).item_nbytes);
+    return join_tiles(kernels, layout, numel, sources, w, out);
+}
+
+Status read_escape_values(const Kernels& kernels, ByteReader& in, int escape_depth, std::vector<uint8_t>& values) {
+    FrameWorkspace nested;
+    size_t used = 0;
+    if (Status s = decode_frame(kernels, in, escape_depth, nested, values.data(), values.size(), used); !s.ok())
+        return s;
+    if (used != values.size()) return {Fault::kEscapes, used, values.size()};
+    return {};
+}
+
+}  // namespace freebits

@@ -1,0 +1,222 @@
+#include <algorithm>
+
+#include "frame.h"
+
+namespace freebits {
+namespace {
+
+constexpr size_t kSampleRun = 256;           // elements taken in a row
+constexpr size_t kExactLimit = 1 << 16;      // up to this many elements everything is counted
+constexpr size_t kSampleElements = 1 << 16;  // beyond, this many, spread evenly
+constexpr size_t kRawSampleDivisor = 4;      // planes that are expected to be noise are judged by fewer
+constexpr uint32_t kEightBits = 8u << 16;
+constexpr uint32_t kNoiseEntropy = kEightBits - (kEightBits >> 6);  // above 7.875 bits a byte is noise
+
+struct PlanePlan {
+    PlaneCodec codec = PlaneCodec::kRaw;
+    RansModel model;
+};
+
+struct FramePlan {
+    PlanePlan plane[kMaxPlanes];
+};
+
+struct PlanePointers {
+    uint8_t* at[kMaxPlanes];
+    PlanePointers(uint8_t* base, size_t stride, int count) {
+        for (int p = 0; p < count; ++p) at[p] = base + static_cast<size_t>(p) * stride;
+    }
+};
+
+/// The hardware does not follow jumps and backward tiles by itself.
+void prefetch(const uint8_t* data, size_t nbytes) {
+    for (size_t i = 0; i < nbytes; i += 64) __builtin_prefetch(data + i);
+}
+
+/// The planes of a sample of the elements (all of them when there are few), side by side in `sample`.
+size_t sample_planes(const Kernels& kernels, Layout layout, const uint8_t* in, size_t numel,
+                     std::vector<uint8_t>& sample) {
+    const LayoutFacts& f = facts(layout);
+    const size_t taken = std::min(numel, kExactLimit);
+    sample.resize(taken * static_cast<size_t>(f.plane_count));
+    PlanePointers planes(sample.data(), taken, f.plane_count);
+    const SplitPlanes split = kernels.split[static_cast<int>(layout)];
+    if (numel <= kExactLimit) {
+        split(in, numel, planes.at);
+        return taken;
+    }
+    const size_t runs = kSampleElements / kSampleRun;
+    for (size_t r = 0; r < runs; ++r) {
+        const size_t first = (numel - kSampleRun) * r / (runs - 1);
+        const size_t ahead = (numel - kSampleRun) * std::min(r + 4, runs - 1) / (runs - 1);
+        prefetch(in + ahead * static_cast<size_t>(f.item_nbytes), kSampleRun * static_cast<size_t>(f.item_nbytes));
+        split(in + first * static_cast<size_t>(f.item_nbytes), kSampleRun, planes.at);
+        for (int p = 0; p < f.plane_count; ++p) planes.at[p] += kSampleRun;
+    }
+    return taken;
+}
+
+/// Every run's head: enough to see whether a plane is noise.
+Histogram glance(const uint8_t* plane, size_t n) {
+    Histogram h;
+    if (n <= kSampleRun * kRawSampleDivisor) {
+        h.add(plane, n);
+        return h;
+    }
+    const size_t part = kSampleRun / kRawSampleDivisor;
+    for (size_t i = 0; i + kSampleRun <= n; i += kSampleRun) h.add(plane + i, part);
+    return h;
+}
+
+PlanePlan plan_plane(const uint8_t* plane, size_t n, size_t numel, bool exponent) {
+    if (!exponent && glance(plane, n).entropy_q16() > kNoiseEntropy) return {};
+    Histogram h;
+    h.add(plane, n);
+    const bool sampled = n < numel;
+    if (h.distinct() == 1) {
+        PlanePlan plan{PlaneCodec::kConstant, {}};
+        if (sampled) plan.model = build_model(h, true);  // for when the rest turns out to differ
+        return plan;
+    }
+    PlanePlan plan{PlaneCodec::kRans, build_model(h, sampled)};
+    const uint64_t payload = (static_cast<uint64_t>(model_cost_q16(plan.model, h)) * numel >> 19) +
+                             static_cast<uint64_t>(stream_count_for(numel)) * 128 + 24;
+    if (payload >= numel) plan.codec = PlaneCodec::kRaw;
+    return plan;
+}
+
+void plan_frame(const Kernels& kernels, Layout layout, const uint8_t* in, size_t numel, Effort effort,
+                FrameWorkspace& w, FramePlan& plan) {
+    const LayoutFacts& f = facts(layout);
+    const size_t taken = sample_planes(kernels, layout, in, numel, w.sample);
+    for (int p = 0; p < f.plane_count; ++p) {
+        const uint8_t* plane = w.sample.data() + static_cast<size_t>(p) * taken;
+        plan.plane[p] = plan_plane(plane, taken, numel, p < f.exponent_planes);
+        if (effort == Effort::kSplitOnly && plan.plane[p].codec == PlaneCodec::kRans)
+            plan.plane[p].codec = PlaneCodec::kRaw;
+    }
+}
+
+/// Split from the last tile to the first: raw planes to their place in the frame, rANS planes through L1 into their
+/// encoders. Returns the first plane that was planned constant and is not, or -1.
+int run_plan(const Kernels& kernels, Layout layout, const uint8_t* in, size_t numel, const FramePlan& plan,
+             FrameWorkspace& w, uint8_t* const* raw) {
+    const LayoutFacts& f = facts(layout);
+    alignas(64) uint8_t tiles[kMaxPlanes][kTile];
+    const SplitPlanes split = kernels.split[static_cast<int>(layout)];
+    uint8_t constant[kMaxPlanes] = {};
+    for (size_t end = numel; end > 0;) {
+        const size_t first = (end - 1) / kTile * kTile, n = end - first;
+        uint8_t* planes[kMaxPlanes];
+        for (int p = 0; p < f.plane_count; ++p)
+            planes[p] = plan.plane[p].codec == PlaneCodec::kRaw ? raw[p] + first : tiles[p];
+        const size_t below = first - std::min(first, kTile);
+        prefetch(in + below * static_cast<size_t>(f.item_nbytes), (first - below) * static_cast<size_t>(f.item_nbytes));
+        split(in + first * static_cast<size_t>(f.item_nbytes), n, planes);
+        for (int p = 0; p < f.plane_count; ++p) {
+            if (plan.plane[p].codec == PlaneCodec::kRans) w.encoders[p].encode_tile(kernels, tiles[p], n);
+            if (plan.plane[p].codec != PlaneCodec::kConstant) continue;
+            if (end == numel) constant[p] = tiles[p][0];
+            const bool same = tiles[p][0] == constant[p] && !std::memcmp(tiles[p], tiles[p] + 1, n - 1);
+            if (!same) return p;
+        }
+        end = first;
+    }
+    for (int p = 0; p < f.plane_count; ++p)
+        if (plan.plane[p].codec == PlaneCodec::kConstant) *raw[p] = constant[p];
+    return -1;
+}
+
+void write_raw_frame(const uint8_t* in, size_t nbytes, ByteWriter& out) {
+    out.u8(static_cast<unsigned>(Layout::kBytes));
+    out.varint(static_cast<uint32_t>(nbytes));
+    out.u8(static_cast<unsigned>(PlaneCodec::kRaw));
+    out.bytes(in, nbytes);
+}
+
+enum class Outcome { kWritten, kReplan, kTooLarge };
+
+/// Bytes a frame takes before its rANS payloads.
+size_t planned_nbytes(Layout layout, size_t numel, const FramePlan& plan) {
+    size_t sum = 0;
+    for (int p = 0; p < facts(layout).plane_count; ++p) {
+        if (plan.plane[p].codec == PlaneCodec::kRaw) sum += numel;
+        if (plan.plane[p].codec == PlaneCodec::kConstant) sum += 1;
+    }
+    return sum;
+}
+
+/// Write the frame as planned. kReplan: a plane's codec had to be changed. Never writes past frame_bound(nbytes).
+Outcome try_plan(const Kernels& kernels, Layout layout, const uint8_t* in, size_t numel, int escape_depth,
+                 FramePlan& plan, FrameWorkspace& w, ByteWriter& out) {
+    const LayoutFacts& f = facts(layout);
+    const size_t nbytes = numel * static_cast<size_t>(f.item_nbytes);
+    if (planned_nbytes(layout, numel, plan) >= nbytes) return Outcome::kTooLarge;
+    ByteWriter writer = out;
+    writer.u8(static_cast<unsigned>(layout));
+    writer.varint(static_cast<uint32_t>(numel));
+    for (int p = 0; p < f.plane_count; ++p) writer.u8(static_cast<unsigned>(plan.plane[p].codec));
+    uint8_t* raw[kMaxPlanes] = {};
+    for (int p = 0; p < f.plane_count; ++p) {
+        if (plan.plane[p].codec == PlaneCodec::kRaw) raw[p] = writer.skip(numel);
+        if (plan.plane[p].codec == PlaneCodec::kConstant) raw[p] = writer.skip(1);
+        if (plan.plane[p].codec == PlaneCodec::kRans) w.encoders[p].start(plan.plane[p].model, numel);
+    }
+    if (const int p = run_plan(kernels, layout, in, numel, plan, w, raw); p >= 0) {
+        plan.plane[p].codec = PlaneCodec::kRans;
+        return Outcome::kReplan;
+    }
+    for (int p = 0; p < f.plane_count; ++p) {
+        if (plan.plane[p].codec != PlaneCodec::kRans) continue;
+        w.payload.resize(w.encoders[p].payload_bound());
+        ByteWriter payload(w.payload.data());
+        w.encoders[p].write_payload(kernels, escape_depth, payload);
+        const size_t payload_nbytes = static_cast<size_t>(payload.at() - w.payload.data());
+        if (payload_nbytes + kMaxVarint > numel) {
+            plan.plane[p].codec = PlaneCodec::kRaw;
+            return Outcome::kReplan;
+        }
+        if (static_cast<size_t>(writer.at() - out.at()) + payload_nbytes > nbytes) return Outcome::kTooLarge;
+        writer.varint(static_cast<uint32_t>(payload_nbytes));
+        writer.bytes(w.payload.data(), payload_nbytes);
+    }
+    out = writer;
+    return Outcome::kWritten;
+}
+
+void take_notes(Layout layout, size_t numel, const FramePlan& plan, const FrameWorkspace& w, FrameNotes& notes) {
+    const LayoutFacts& f = facts(layout);
+    const size_t taken = w.sample.size() / static_cast<size_t>(f.plane_count);
+    if (layout == Layout::kBytes || layout >= Layout::kInt16)
+        notes.integer_nbytes += numel * static_cast<size_t>(f.item_nbytes);
+    for (int p = 0; p < f.plane_count; ++p)
+        if (plan.plane[p].codec == PlaneCodec::kRaw &&
+            glance(w.sample.data() + static_cast<size_t>(p) * taken, taken).entropy_q16() <= kNoiseEntropy)
+            notes.compressible_nbytes += numel;
+}
+
+}  // namespace
+
+void encode_frame(const Kernels& kernels, Layout layout, const uint8_t* in, size_t numel, Effort effort,
+                  int escape_depth, FrameWorkspace& w, ByteWriter& out, FrameNotes& notes) {
+    FramePlan plan;
+    plan_frame(kernels, layout, in, numel, effort, w, plan);
+    take_notes(layout, numel, plan, w, notes);
+    Outcome outcome;
+    do {
+        outcome = try_plan(kernels, layout, in, numel, escape_depth, plan, w, out);
+    } while (outcome == Outcome::kReplan);
+    if (outcome == Outcome::kTooLarge)
+        write_raw_frame(in, numel * static_cast<size_t>(facts(layout).item_nbytes), out);
+}
+
+void write_escape_values(const Kernels& kernels, const std::vector<uint8_t>& values, int escape_depth,
+                         ByteWriter& out) {
+    if (escape_depth > kMaxEscapeDepth) return write_raw_frame(values.data(), values.size(), out);
+    FrameWorkspace nested;
+    FrameNotes ignored;
+    encode_frame(kernels, Layout::kBytes, values.data(), values.size(), Effort::kEntropy, escape_depth, nested, out,
+                 ignored);
+}
+
+}  // namespace freebits

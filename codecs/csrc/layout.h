@@ -1,0 +1,31 @@
+// How the elements of each layout fall into byte planes (FORMAT.md, "Layouts").
+#pragma once
+
+#include "rans_kernel.h"
+
+namespace freebits {
+
+struct LayoutFacts {
+    int item_nbytes;
+    int plane_count;
+    int exponent_planes;  // the leading planes that carry the exponent: worth a full histogram
+};
+
+inline constexpr LayoutFacts kLayouts[kLayoutCount] = {
+    {1, 1, 0},  // bytes
+    {2, 2, 1},  // BF16: exponent | mantissa, sign
+    {2, 3, 1},  // F16: exponent (5 bits) | top 3 mantissa bits | low 7 mantissa bits, sign
+    {4, 4, 1},  // F32: exponent | top 7 mantissa bits, sign | 2 mantissa bytes
+    {8, 8, 2},  // F64: low 8 exponent bits | high 3 exponent bits, top 4 mantissa bits, sign | 6 mantissa bytes
+    {1, 2, 1},  // F8_E4M3: exponent (4 bits) | mantissa, sign (4 bits)
+    {1, 2, 1},  // F8_E5M2: exponent (5 bits) | mantissa, sign (3 bits)
+    {2, 2, 0},  // 16-bit integers: high byte | low byte
+    {4, 4, 0},  // 32-bit
+    {8, 8, 0},  // 64-bit
+};
+
+inline const LayoutFacts& facts(Layout layout) { return kLayouts[static_cast<int>(layout)]; }
+
+enum class PlaneCodec : uint8_t { kRaw, kConstant, kRans, kCount };
+
+}  // namespace freebits

@@ -1,0 +1,94 @@
+// Contract of the 64-lane register rANS (FORMAT.md, "rANS plane") and the constants every instruction set shares.
+//
+// A stream has 64 lanes, each a 16-bit state x in [2^8, 2^16). Symbol i of a group of 64 belongs to lane i. Probabilities
+// are multiples of 1/256, so the low byte of a state is the slot that names the next symbol; a lane whose state falls
+// below 2^8 takes one byte from the stream, lanes in ascending order. A plane is dealt to its streams group by group.
+//
+// Kernels do arithmetic on buffers they are given: they never allocate, throw or read past the ends they are told.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace freebits {
+
+inline constexpr int kLanes = 64;
+inline constexpr int kProbBits = 8;
+inline constexpr int kSlots = 1 << kProbBits;
+inline constexpr int kMaxSymbols = 64;   // entries of the model, the escape included: one vector register
+inline constexpr int kMaxStreams = 4;
+inline constexpr uint32_t kStateFloor = 1u << 8;
+inline constexpr size_t kTileGroups = 64;
+inline constexpr size_t kTile = kTileGroups * kLanes;  // elements handled between two visits to memory; fits L1
+
+/// A model of one plane, as both directions need it. Entries are ranked in ascending symbol order, the escape last.
+struct alignas(64) RansModel {
+    uint8_t rank_of_slot[kSlots];      // decode: slot -> entry
+    uint8_t rank_of_symbol[256];       // encode: byte -> entry; bytes without an entry map to the escape
+    uint8_t symbol[kMaxSymbols];       // entry -> byte; for the escape: escape_byte
+    uint8_t freq[kMaxSymbols];         // 1..255
+    uint8_t start[kMaxSymbols];        // sum of the frequencies before
+    uint16_t reciprocal[kMaxSymbols];  // floor(65536 / freq), 65535 for freq 1
+    int entry_count;                   // 2..64
+    bool has_escape;
+    uint8_t escape_byte;               // the smallest byte no entry stands for; meaningless without an escape
+};
+
+struct RansStream {
+    alignas(64) uint16_t state[kLanes];
+    const uint8_t* in;   // decode: next byte. Encode: unused
+    uint8_t* out;        // encode: the byte after the free space, which shrinks downwards
+};
+
+struct RansCoder {
+    RansModel model;
+    RansStream stream[kMaxStreams];
+    int stream_count;       // 1, 2 or 4
+    const uint8_t* in_end;  // decode: no byte at or after this is read
+};
+
+/// Escapes of a tile as bit masks: they are rare, so their places are found without a branch per group.
+struct alignas(64) TileEscapes {
+    uint64_t lanes[kTileGroups];  // bit i of lanes[g]: symbol i of group g
+    uint64_t groups;              // bit g: lanes[g] != 0
+};
+static_assert(kTileGroups == 64);
+
+/// Decode `group_count` groups (<= kTileGroups, starting at stream 0) into out[group_count * 64].
+/// escapes: which symbols are the escape byte (meaningless when the model has no escape).
+/// returns false when a stream ran past in_end; out is then unspecified.
+using RansDecodeTile = bool (*)(RansCoder& coder, size_t group_count, uint8_t* out, TileEscapes& escapes);
+
+/// Encode group_count groups of bytes, last group first; the counterpart of RansDecodeTile.
+/// escapes: which bytes have no entry of their own.
+/// Each stream must have 64 free bytes below `out` for every one of its groups.
+using RansEncodeTile = void (*)(RansCoder& coder, size_t group_count, const uint8_t* in, TileEscapes& escapes);
+
+inline constexpr int kMaxPlanes = 8;
+
+/// Join planes[p][0..n) into n elements at out, or split them. Planes and out never overlap.
+using JoinPlanes = void (*)(const uint8_t* const* planes, size_t n, uint8_t* out);
+using SplitPlanes = void (*)(const uint8_t* in, size_t n, uint8_t* const* planes);
+
+enum class Layout : uint8_t { kBytes, kBf16, kF16, kF32, kF64, kF8E4M3, kF8E5M2, kInt16, kInt32, kInt64, kCount };
+inline constexpr int kLayoutCount = static_cast<int>(Layout::kCount);
+
+/// Everything that exists once per instruction set. All sets write and read the same bytes.
+struct Kernels {
+    const char* name;
+    RansDecodeTile rans_decode_tile;
+    RansEncodeTile rans_encode_tile;
+    JoinPlanes join[kLayoutCount];
+    SplitPlanes split[kLayoutCount];
+    uint32_t (*crc32c)(uint32_t crc, const uint8_t* data, size_t nbytes);
+};
+
+extern const Kernels kScalarKernels;
+#if defined(__x86_64__)
+extern const Kernels kAvx2Kernels;
+extern const Kernels kAvx512Kernels;
+#elif defined(__aarch64__)
+extern const Kernels kNeonKernels;
+#endif
+
+}  // namespace freebits

@@ -1,0 +1,56 @@
+// One rANS-coded plane: its bytes in a frame (FORMAT.md, "rANS plane"), coded tile by tile so that planes are joined or
+// split while they are in L1.
+#pragma once
+
+#include <vector>
+
+#include "model.h"
+#include "rans_kernel.h"
+#include "status.h"
+
+namespace freebits {
+
+inline constexpr int kMaxEscapeDepth = 1;  // escape values are a frame of bytes, whose own escape values are raw
+
+/// Streams of a plane: more hide the decoder's latency, each costs 128 bytes of states.
+inline int stream_count_for(size_t numel) { return numel >= (1u << 18) ? 4 : numel >= (1u << 16) ? 2 : 1; }
+inline size_t group_count_for(size_t numel) { return (numel + kLanes - 1) / kLanes; }
+
+class RansPlaneEncoder {
+public:
+    /// numel elements will come, last tile first. `padding` fills the last group: an entry's byte, never an escape.
+    void start(const RansModel& model, size_t numel);
+    uint8_t padding() const { return padding_; }
+    /// Encode the n bytes of a tile; tile[] has room to be padded to whole groups.
+    void encode_tile(const Kernels& kernels, uint8_t* tile, size_t n);
+    /// Bytes the payload may take at most, once all tiles are in.
+    size_t payload_bound() const;
+    void write_payload(const Kernels& kernels, int escape_depth, ByteWriter& out);
+
+private:
+    RansCoder coder_;
+    std::vector<uint8_t> scratch_;
+    uint8_t* stream_end_[kMaxStreams];
+    std::vector<uint8_t> escape_values_;  // last first
+    uint8_t padding_ = 0;
+};
+
+class RansPlaneDecoder {
+public:
+    /// Parse everything but the streams; payload[0..nbytes) is the plane.
+    Status start(const Kernels& kernels, const uint8_t* payload, size_t nbytes, size_t numel, int escape_depth);
+    /// Decode the next n elements (kTile, or what is left) into tile[], which has room for whole groups.
+    Status decode_tile(const Kernels& kernels, uint8_t* tile, size_t n);
+    /// All elements decoded: every stream must be used up and every lane back at its start.
+    Status finish() const;
+    const RansModel& model() const { return coder_.model; }
+    size_t escape_count() const { return escape_values_.size(); }
+
+private:
+    RansCoder coder_;
+    const uint8_t* stream_end_[kMaxStreams];
+    std::vector<uint8_t> escape_values_;
+    size_t next_escape_ = 0;
+};
+
+}  // namespace freebits
