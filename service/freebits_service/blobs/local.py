@@ -1,0 +1,222 @@
+"""Objects as files in a folder.
+
+A staged upload is one sparse file; each part is written at its offset, so parts may come in any order and finishing
+copies nothing: fsync, rename into place, fsync of the folder. A reader holds the file open, so it reads on after the
+object was deleted.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Self
+
+from ..errors import StorageFull
+from .store import Buffer, ObjectNotFound, StoredObject
+
+STAGING = "staging"
+# EFBIG is what a file-size limit (RLIMIT_FSIZE, or the file system's own) answers; for a caller it is the same.
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_MAX_BUFFERS = 512  # of one writev; IOV_MAX is 1024 on Linux and macOS
+
+
+class LocalReader:
+    """A file open for reading at offsets."""
+
+    def __init__(self, path: Path, key: str) -> None:
+        try:
+            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            raise ObjectNotFound(key) from None
+        self.nbytes = os.fstat(self._fd).st_size
+        self._key = key
+
+    def read_at(self, offset: int, nbytes: int) -> bytes:
+        """Exactly `nbytes` bytes from `offset`; raises EOFError when the object ends before."""
+        data = os.pread(self._fd, nbytes, offset)
+        if len(data) == nbytes:
+            return data
+        return self._read_rest(data, offset, nbytes)
+
+    def _read_rest(self, data: bytes, offset: int, nbytes: int) -> bytes:
+        gathered = bytearray(data)
+        while len(gathered) < nbytes:
+            more = os.pread(self._fd, nbytes - len(gathered), offset + len(gathered))
+            if not more:
+                end = offset + nbytes
+                raise EOFError(f"{self._key!r} ends at {offset + len(gathered)}, wanted bytes up to {end}")
+            gathered += more
+        return bytes(gathered)
+
+    def close(self) -> None:
+        """Close the file; a second time does nothing."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class LocalPartWriter:
+    """Writes at an offset of the staged file."""
+
+    def __init__(self, path: Path, handle: str, offset: int) -> None:
+        try:
+            self._fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise ObjectNotFound(handle) from None
+        self._offset = offset
+
+    def write(self, buffers: Sequence[Buffer]) -> None:
+        """Append the buffers; raises StorageFull."""
+        pending = [memoryview(buffer).cast("B") for buffer in buffers if len(buffer)]
+        while pending:
+            with _storage_full_translated():
+                written = os.pwritev(self._fd, pending[:_MAX_BUFFERS], self._offset)
+            self._offset += written
+            pending = _after(pending, written)
+
+    def finish(self) -> None:
+        """Nothing to do: the bytes are in the staged file, and made durable when the whole is finished."""
+
+    def close(self) -> None:
+        """Close the file; a second time does nothing."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class LocalBlobStore:
+    """A `BlobStore` in the folder `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        with _storage_full_translated():
+            (root / STAGING).mkdir(parents=True, exist_ok=True)
+
+    def begin(self) -> str:
+        """A new, empty staged file."""
+        handle = secrets.token_hex(16)
+        with _storage_full_translated():
+            self._staged(handle).touch(exist_ok=False)
+        return handle
+
+    def write_part(self, handle: str, number: int, offset: int) -> LocalPartWriter:
+        """Write into the staged file from `offset`."""
+        return LocalPartWriter(self._staged(handle), handle, offset)
+
+    def open_staged(self, handle: str) -> LocalReader:
+        """Read the staged file."""
+        return LocalReader(self._staged(handle), handle)
+
+    def finish(self, handle: str, key: str) -> None:
+        """fsync, rename, fsync the folder; see `BlobStore.finish`."""
+        staged, path = self._staged(handle), self._root / key
+        with _storage_full_translated():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.utime(staged)
+                _fsync(staged)
+                staged.replace(path)
+            except FileNotFoundError:
+                if not path.exists():
+                    raise ObjectNotFound(handle) from None
+                os.utime(path)
+            _fsync(path.parent)
+            _fsync(path.parent.parent)
+
+    def abort(self, handle: str) -> None:
+        """Remove the staged file."""
+        self._staged(handle).unlink(missing_ok=True)
+
+    def open(self, key: str) -> LocalReader:
+        """Open the file of an object."""
+        return LocalReader(self._root / key, key)
+
+    def stat(self, key: str) -> StoredObject:
+        """Size and age of the file."""
+        try:
+            return _describe(self._root / key, key)
+        except (FileNotFoundError, NotADirectoryError):
+            raise ObjectNotFound(key) from None
+
+    def delete(self, key: str) -> None:
+        """Remove the file; whoever has it open reads on."""
+        (self._root / key).unlink(missing_ok=True)
+
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        """Walk the folder that `prefix` names, a folder at a time."""
+        start = self._root / prefix.rpartition("/")[0]
+        for folder, _, files in os.walk(start):
+            for name in files:
+                key = (Path(folder) / name).relative_to(self._root).as_posix()
+                if key.startswith(prefix):
+                    yield from _describe_if_there(Path(folder) / name, key)
+
+    def list_staged(self) -> Iterator[StoredObject]:
+        """The staged files."""
+        for entry in os.scandir(self._root / STAGING):
+            yield from _describe_if_there(Path(entry.path), entry.name)
+
+    def free_nbytes(self) -> int:
+        """Room on the file system for an ordinary user."""
+        status = os.statvfs(self._root)
+        return status.f_bavail * status.f_frsize
+
+    def _staged(self, handle: str) -> Path:
+        return self._root / STAGING / handle
+
+
+def _after(buffers: list[memoryview], written: int) -> list[memoryview]:
+    """The buffers less their first `written` bytes."""
+    for index, buffer in enumerate(buffers):
+        if written < len(buffer):
+            return [buffer[written:], *buffers[index + 1 :]]
+        written -= len(buffer)
+    return []
+
+
+def _describe(path: Path, name: str) -> StoredObject:
+    status = path.stat()
+    return StoredObject(name, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
+
+
+def _describe_if_there(path: Path, name: str) -> Iterator[StoredObject]:
+    """One object, or none when it went away between being listed and being looked at."""
+    try:
+        yield _describe(path, name)
+    except FileNotFoundError:
+        return
+
+
+def _fsync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def _storage_full_translated() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise StorageFull() from error
+        raise

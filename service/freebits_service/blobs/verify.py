@@ -1,0 +1,48 @@
+"""Read objects whole and compare digests. Blocking; call from a thread or a worker."""
+
+from __future__ import annotations
+
+import hashlib
+
+from freebits_codecs.errors import CodecError
+
+from freebits_codecs import ContainerReader
+
+from ..errors import DigestMismatch
+from ..settings import MIB
+from .store import ObjectReader
+
+
+def sha256_of(reader: ObjectReader, start: int = 0, stop: int | None = None) -> str:
+    """SHA-256 of the bytes ``[start, stop)`` of an object."""
+    digest, end = hashlib.sha256(), reader.nbytes if stop is None else stop
+    for offset in range(start, end, MIB):
+        digest.update(reader.read_at(offset, min(MIB, end - offset)))
+    return digest.hexdigest()
+
+
+def check_bytes(reader: ObjectReader, nbytes: int, sha256: str) -> None:
+    """Raises DigestMismatch unless the object has this size and digest."""
+    if reader.nbytes != nbytes:
+        raise DigestMismatch(f"{reader.nbytes} bytes arrived, {nbytes} were announced", nbytes=reader.nbytes)
+    found = sha256_of(reader)
+    if found != sha256:
+        raise DigestMismatch(f"the bytes have SHA-256 {found}, announced was {sha256}", sha256=found)
+
+
+def check_container(reader: ObjectReader, nbytes: int, sha256: str) -> None:
+    """Raises DigestMismatch unless the container decodes to a file of this size and digest.
+
+    The size it claims is compared before anything is decoded, so a small container cannot make us decode for hours.
+    """
+    try:
+        container = ContainerReader(reader)
+        if container.nbytes != nbytes:
+            raise DigestMismatch(f"the container holds {container.nbytes} bytes, {nbytes} were announced")
+        digest = hashlib.sha256()
+        for piece in container.iter():
+            digest.update(piece)
+    except (CodecError, EOFError) as error:
+        raise DigestMismatch(f"the container cannot be decoded: {error}") from error
+    if digest.hexdigest() != sha256:
+        raise DigestMismatch(f"the container decodes to SHA-256 {digest.hexdigest()}, announced was {sha256}")

@@ -1,0 +1,140 @@
+"""``freebits serve``: one command that runs a whole hub.
+
+Migrates the database, makes the admin, listens, and keeps a worker process; ends cleanly on SIGTERM and SIGINT.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from contextlib import closing, suppress
+from types import FrameType
+
+import uvicorn
+
+from . import logs, settings
+from .accounts.operations import ensure_admin, new_admin_token
+from .app import create_app
+from .context import Hub, open_hub
+from .errors import ServiceError
+from .lock import DataFolderInUse, hold_folder
+from .migrate import upgrade
+from .settings import InvalidSettings, Settings
+from .supervisor import WorkerSupervisor
+
+OK, FAILED, USAGE, NO_SPACE, INTERRUPTED = 0, 1, 2, 7, 130
+NEW_TOKEN_FLAG = "--new-admin-token"
+
+
+def serve(argv: Sequence[str]) -> int:
+    """Run a hub until it is told to stop; the exit status.
+
+    With ``--new-admin-token`` it only makes one more token for the admin of a hub, prints it and ends.
+    """
+    arguments = list(argv)
+    wants_token = NEW_TOKEN_FLAG in arguments
+    try:
+        chosen = settings.load([argument for argument in arguments if argument != NEW_TOKEN_FLAG])
+        return _print_new_token(chosen) if wants_token else _serve(chosen)
+    except InvalidSettings as error:
+        return _refuse(str(error), USAGE)
+    except DataFolderInUse as error:
+        return _refuse(str(error), FAILED)
+    except ServiceError as error:
+        return _refuse(error.message, NO_SPACE if error.code == "STORAGE_FULL" else FAILED)
+    except OSError as error:
+        return _refuse(f"{error.strerror}: {error.filename or chosen.data}", FAILED)
+
+
+def _refuse(message: str, status: int) -> int:
+    print(f"freebits serve: {message}", file=sys.stderr)
+    return status
+
+
+def _print_new_token(chosen: Settings) -> int:
+    upgrade(chosen.sqlalchemy_url)
+    hub = open_hub(chosen)
+    ensure_admin(hub.db, "")
+    print(new_admin_token(hub.db))
+    return OK
+
+
+def _serve(chosen: Settings) -> int:
+    logs.configure(chosen.log_level)
+    with hold_folder(chosen.data), closing(_listen(chosen)) as listening:
+        upgrade(chosen.sqlalchemy_url)
+        hub = open_hub(chosen)
+        token = ensure_admin(hub.db, chosen.admin_token.get_secret_value())
+        supervisor = WorkerSupervisor(chosen) if chosen.worker else None
+        if supervisor is not None:
+            supervisor.start()
+        try:
+            _greet(chosen, listening.getsockname()[1], token)
+            return _run(hub, listening)
+        finally:
+            if supervisor is not None:
+                supervisor.stop()
+            hub.db.close()
+
+
+def _listen(chosen: Settings) -> socket.socket:
+    """A socket of our own, so that a taken port is one clear line and port 0 can be printed."""
+    family = socket.AF_INET6 if ":" in chosen.host else socket.AF_INET
+    listening = socket.socket(family)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((chosen.host, chosen.port))
+    except OSError as error:
+        listening.close()
+        raise InvalidSettings(f"cannot listen on {chosen.host}:{chosen.port}: {error.strerror}") from None
+    return listening
+
+
+def _run(hub: Hub, listening: socket.socket) -> int:
+    config = uvicorn.Config(
+        create_app(hub.settings, hub),
+        http="httptools",
+        loop="uvloop",
+        ws="none",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=int(hub.settings.shutdown_grace_s),
+    )
+    received: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        received.append(number)  # uvicorn has shut down by itself; it raises the signal again afterwards
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, note)
+    with suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listening])
+    return INTERRUPTED if signal.SIGINT in received else OK
+
+
+def _greet(chosen: Settings, port: int, token: str | None) -> None:
+    host = f"[{chosen.host}]" if ":" in chosen.host else chosen.host
+    url = chosen.public_url.rstrip("/") or f"http://{host}:{port}"
+    preset = bool(chosen.admin_token.get_secret_value())
+    shown = '"$FREEBITS_ADMIN_TOKEN"' if preset else token or "TOKEN"
+    lines = [
+        f"freebits hub on {url}, data in {chosen.data}",
+        "",
+        f"  log in   freebits login --endpoint {url} --token {shown}",
+        "  push     freebits push model.safetensors admin/my-model",
+        "  pull     freebits pull admin/my-model -o my-model",
+    ]
+    if token is None:
+        lines.append(
+            f"  The token was shown at the first start; for another one: freebits serve {NEW_TOKEN_FLAG} "
+            f"--data {chosen.data}"
+        )
+    print("\n".join([*lines, ""]), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(serve(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""Making and listing commits."""

@@ -1,0 +1,24 @@
+"""What every request and every job works with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .blobs.local import LocalBlobStore
+from .blobs.store import BlobStore
+from .db import Database
+from .settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Hub:
+    """Settings, database and store of one process."""
+
+    settings: Settings
+    db: Database
+    store: BlobStore
+
+
+def open_hub(settings: Settings) -> Hub:
+    """Open the database and the store that the settings name; raises StorageFull when the disk is full."""
+    return Hub(settings, Database(settings.sqlalchemy_url), LocalBlobStore(settings.objects))

@@ -1,0 +1,120 @@
+"""HTTP for reading files: the same bytes for everybody, the container for who asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from urllib.parse import quote
+
+from fastapi import APIRouter, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from freebits_codecs import MEDIA_TYPE
+
+from ..blobs.store import ObjectNotFound, ObjectReader
+from ..context import Hub
+from ..http_context import Caller, HubDep, Segment
+from .leases import OpenBlobs
+from .locate import Located, Representation, cache_control, content_type, locate, represent
+from .ranges import ByteRange, accepts, matches_none, parse_range, range_applies
+from .stream import ObjectResponse, ReadAhead, pieces
+
+router = APIRouter(tags=["downloads"])
+_BYTES = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
+
+
+@router.api_route(
+    "/repos/{namespace}/{name}/resolve/{revision}/{path:path}",
+    methods=["GET", "HEAD"],
+    response_class=Response,
+    responses={200: _BYTES, 206: _BYTES, 304: {"description": "not modified"}},
+)
+async def resolve(
+    namespace: Segment,
+    name: Segment,
+    revision: Segment,
+    path: Segment,
+    request: Request,
+    hub: HubDep,
+    caller: Caller,
+) -> Response:
+    """A file of a revision, whole or one range of it."""
+    find = partial(locate, hub, caller, namespace, name, revision, path)
+    located = await run_in_threadpool(find)
+    wants_container = accepts(request.headers.get("accept"), MEDIA_TYPE)
+    answer = represent(located.blob, wants_container)
+    headers = _headers(located, answer, wants_container)
+    if matches_none(request.headers.get("if-none-match"), answer.etag):
+        return Response(status_code=304, headers=headers)
+    if request.method == "HEAD":
+        return Response(headers={**headers, "Content-Length": str(answer.nbytes)})
+    span = _requested(request, answer)
+    try:
+        return await _stream(request, hub, located, answer, span, headers)
+    except ObjectNotFound:
+        # The worker swapped and the collector collected between our look and our open: look once more.
+        located = await run_in_threadpool(find)
+        answer = represent(located.blob, wants_container)
+        headers = _headers(located, answer, wants_container)
+        return await _stream(request, hub, located, answer, _requested(request, answer), headers)
+
+
+def _requested(request: Request, answer: Representation) -> ByteRange | None:
+    if not range_applies(request.headers.get("if-range"), answer.etag):
+        return None
+    return parse_range(request.headers.get("range"), answer.nbytes)
+
+
+async def _stream(
+    request: Request,
+    hub: Hub,
+    located: Located,
+    answer: Representation,
+    requested: ByteRange | None,
+    headers: dict[str, str],
+) -> Response:
+    span = requested or ByteRange(0, answer.nbytes)
+    if requested is not None:
+        headers["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{answer.nbytes}"
+    headers["Content-Length"] = str(span.stop - span.start)
+    reader = await run_in_threadpool(hub.store.open, answer.key)
+    close = _leased(request.app.state.open_blobs, located.blob.id, reader)
+    try:
+        iterator = await run_in_threadpool(pieces, reader, answer, span)
+    except BaseException:
+        close()
+        raise
+    source = ReadAhead(iterator, request.app.state.readers)
+    return ObjectResponse(source, close, status_code=200 if requested is None else 206, headers=headers)
+
+
+def _leased(open_blobs: OpenBlobs, blob_id: int, reader: ObjectReader) -> Callable[[], None]:
+    """Count the reader; the returned function ends it."""
+    open_blobs.opened(blob_id)
+
+    def close() -> None:
+        reader.close()
+        open_blobs.closed(blob_id)
+
+    return close
+
+
+def _headers(located: Located, answer: Representation, wants_container: bool) -> dict[str, str]:
+    kind = content_type(located.path, answer)
+    name = located.path.rpartition("/")[2] + (".fb" if answer.form == "container" else "")
+    disposition = "inline" if kind.startswith(("text/plain", "image/", "application/json")) else "attachment"
+    return {
+        "Accept-Ranges": "bytes",
+        "Cache-Control": cache_control(located, answer, wants_container),
+        "Content-Disposition": f"{disposition}; filename*=UTF-8''{quote(name, safe='')}",
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+        "Content-Type": kind,
+        "ETag": answer.etag,
+        "Vary": "Accept, Authorization",
+        "X-Content-Type-Options": "nosniff",
+        "X-Freebits-Commit": located.commit,
+        "X-Freebits-Nbytes": str(located.blob.nbytes),
+        "X-Freebits-Sha256": located.blob.sha256,
+        "X-Freebits-State": located.blob.state,
+        "X-Freebits-Stored-Nbytes": str(located.blob.stored_nbytes),
+    }

@@ -1,0 +1,100 @@
+"""From a revision and a path to the object that answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from freebits_codecs import MEDIA_TYPE
+
+from ..accounts.principal import Principal
+from ..context import Hub
+from ..errors import PathNotFound
+from ..models import Blob
+from ..names import check_path, is_commit_id
+from ..repos.operations import readable_repo, resolve_revision
+from ..trees.queries import find_file
+
+YEAR_S = 365 * 86400
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A file of a commit and who may cache it."""
+
+    path: str
+    commit: str
+    blob: Blob
+    is_public: bool
+    by_commit: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Representation:
+    """What is sent for a file: `key` as it is stored, or decoded; `nbytes` and `etag` are of what is sent."""
+
+    key: str
+    form: Literal["raw", "decoded", "container"]
+    nbytes: int
+    etag: str
+
+
+def locate(hub: Hub, caller: Principal, namespace: str, name: str, revision: str, path: str) -> Located:
+    """The file at a path of a revision; raises RevisionNotFound, PathNotFound, InvalidPath, RepoNotFound."""
+    check_path(path)
+    with hub.db.snapshot() as session:
+        repo = readable_repo(session, caller, namespace, name)
+        commit = resolve_revision(session, repo, revision)
+        blob = find_file(session, commit.tree_id, path)
+    if blob is None:
+        raise PathNotFound(path, revision)
+    return Located(path, commit.digest, blob, repo.visibility == "public", is_commit_id(revision))
+
+
+def represent(blob: Blob, wants_container: bool) -> Representation:
+    """The container for who asks for it and when there is one; the plain bytes otherwise."""
+    if blob.container_key is None:
+        assert blob.raw_key is not None, f"blob {blob.sha256} has neither raw bytes nor a container"
+        return Representation(blob.raw_key, "raw", blob.nbytes, f'"{blob.sha256}"')
+    if wants_container:
+        return Representation(
+            blob.container_key,
+            "container",
+            blob.stored_nbytes,
+            f'"fb-{blob.container_sha256}"',
+        )
+    return Representation(blob.container_key, "decoded", blob.nbytes, f'"{blob.sha256}"')
+
+
+def cache_control(located: Located, answer: Representation, wants_container: bool) -> str:
+    """What was asked for by commit never changes; the rest is revalidated (cheaply, by its ETag).
+
+    Somebody who asked for a container that is not there yet should get it later, so that answer is revalidated too.
+    """
+    if not located.by_commit or (wants_container and answer.form != "container"):
+        return "no-cache" if located.is_public else "private, no-cache"
+    return f"{'public' if located.is_public else 'private'}, max-age={YEAR_S}, immutable"
+
+
+def content_type(path: str, answer: Representation) -> str:
+    """A type that no browser executes: a short list of harmless ones, bytes for everything else (HTML, SVG, ...)."""
+    if answer.form == "container":
+        return MEDIA_TYPE
+    return _HARMLESS.get(path.rpartition(".")[2].lower(), "application/octet-stream")
+
+
+_HARMLESS = {
+    "json": "application/json",
+    "md": "text/plain; charset=utf-8",
+    "txt": "text/plain; charset=utf-8",
+    "yaml": "text/plain; charset=utf-8",
+    "yml": "text/plain; charset=utf-8",
+    "toml": "text/plain; charset=utf-8",
+    "csv": "text/plain; charset=utf-8",
+    "py": "text/plain; charset=utf-8",
+    "png": "image/png",
+    "jpg": "image/jpeg",
+    "jpeg": "image/jpeg",
+    "gif": "image/gif",
+    "webp": "image/webp",
+}

@@ -1,0 +1,225 @@
+"""Domain errors. Each has a stable code; what HTTP makes of it is decided in ``http_errors.py`` alone.
+
+ServiceError
+  Unauthenticated  Forbidden                       who is asking
+  RepoNotFound  RevisionNotFound  PathNotFound
+  UploadNotFound  UserNotFound  TokenNotFound
+  JobNotFound                                      what they ask for is not there (or not for them to see)
+  RepoExists  RefExists  UserExists  HeadMoved
+  DefaultBranchInUse                               somebody was there first
+  InvalidName  InvalidPath  InvalidRequest         the request cannot be meant like that
+  PartMismatch  DigestMismatch  SizeMismatch
+  PartsMissing  BlobMissing                        the bytes are not what was announced, or not all there
+  RangeNotSatisfiable
+  TooLarge  StorageFull                            limits of the settings, limits of the disk
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+
+class ServiceError(Exception):
+    """Something a caller can act on: a stable `code`, a sentence, and the facts behind it in `detail`."""
+
+    code: ClassVar[str] = "INTERNAL"
+
+    def __init__(self, message: str, **detail: Any) -> None:
+        self.message = message
+        self.detail: Mapping[str, Any] = detail
+        super().__init__(message)
+
+
+class Unauthenticated(ServiceError):
+    """No token, or one nobody issued."""
+
+    code = "UNAUTHENTICATED"
+
+
+class Forbidden(ServiceError):
+    """The caller is known and may not do this."""
+
+    code = "FORBIDDEN"
+
+
+class RepoNotFound(ServiceError):
+    """No such repo, or one the caller may not know of."""
+
+    code = "REPO_NOT_FOUND"
+
+    def __init__(self, repo: str) -> None:
+        super().__init__(
+            f"no repo {repo!r} that you can see; check the name, or log in if it is private", repo=repo
+        )
+
+
+class RevisionNotFound(ServiceError):
+    """Neither a branch, nor a tag, nor a commit of this repo."""
+
+    code = "REVISION_NOT_FOUND"
+
+    def __init__(self, repo: str, revision: str) -> None:
+        super().__init__(
+            f"{repo} has no branch, tag or commit {revision!r}; list them with GET /api/v1/repos/{repo}/refs",
+            repo=repo,
+            revision=revision,
+        )
+
+
+class PathNotFound(ServiceError):
+    """The revision has no such file."""
+
+    code = "PATH_NOT_FOUND"
+
+    def __init__(self, path: str, revision: str) -> None:
+        super().__init__(f"no file {path!r} in revision {revision!r}", path=path, revision=revision)
+
+
+class UploadNotFound(ServiceError):
+    """No such upload of this caller in this repo; it may have expired."""
+
+    code = "UPLOAD_NOT_FOUND"
+
+    def __init__(self, upload_id: str) -> None:
+        super().__init__(f"no upload {upload_id!r}; it may have expired, begin a new one", upload=upload_id)
+
+
+class UserNotFound(ServiceError):
+    """No such user."""
+
+    code = "USER_NOT_FOUND"
+
+
+class TokenNotFound(ServiceError):
+    """No such token of that user."""
+
+    code = "TOKEN_NOT_FOUND"
+
+
+class JobNotFound(ServiceError):
+    """No such job."""
+
+    code = "JOB_NOT_FOUND"
+
+
+class UserExists(ServiceError):
+    """The user name is taken."""
+
+    code = "USER_EXISTS"
+
+
+class RepoExists(ServiceError):
+    """The repo name is taken; `detail["repo"]` is the one that has it."""
+
+    code = "REPO_EXISTS"
+
+
+class RefExists(ServiceError):
+    """The branch or tag name is taken."""
+
+    code = "REF_EXISTS"
+
+
+class DefaultBranchInUse(ServiceError):
+    """The default branch of a repo cannot be deleted."""
+
+    code = "DEFAULT_BRANCH"
+
+
+class HeadMoved(ServiceError):
+    """The compare-and-set of a branch lost; `detail["head"]` is where the branch is now."""
+
+    code = "HEAD_MOVED"
+
+    def __init__(self, branch: str, head: str | None, parent: str | None) -> None:
+        super().__init__(
+            f"branch {branch!r} is at {head or 'no commit'}, the commit was made on {parent or 'no commit'}; "
+            "look at what is there now and commit on top of it",
+            branch=branch,
+            head=head,
+            parent=parent,
+        )
+
+
+class InvalidName(ServiceError):
+    """A repo, user, branch or tag name that cannot be."""
+
+    code = "INVALID_NAME"
+
+
+class InvalidPath(ServiceError):
+    """A file path that cannot be in a repo."""
+
+    code = "INVALID_PATH"
+
+
+class InvalidRequest(ServiceError):
+    """Well-formed, and still not something that can be done."""
+
+    code = "INVALID_REQUEST"
+
+
+class PartMismatch(ServiceError):
+    """A part has another length or digest than announced; nothing of it was kept."""
+
+    code = "PART_MISMATCH"
+
+
+class DigestMismatch(ServiceError):
+    """The bytes are all there and are not the ones announced."""
+
+    code = "DIGEST_MISMATCH"
+
+
+class SizeMismatch(ServiceError):
+    """A size in the request differs from the size of the blob."""
+
+    code = "SIZE_MISMATCH"
+
+
+class PartsMissing(ServiceError):
+    """An upload was completed before its parts were there; `detail["missing"]` lists them."""
+
+    code = "PARTS_MISSING"
+
+    def __init__(self, missing: Sequence[int]) -> None:
+        super().__init__(
+            f"{len(missing)} parts are missing; send them, then complete again", missing=list(missing)
+        )
+
+
+class BlobMissing(ServiceError):
+    """A commit names content the caller has neither uploaded nor may read; `detail["sha256"]` lists it."""
+
+    code = "BLOB_MISSING"
+
+    def __init__(self, digests: Sequence[str]) -> None:
+        super().__init__(
+            f"{len(digests)} files of the commit have not been uploaded by you; upload them, then commit again",
+            sha256=list(digests),
+        )
+
+
+class RangeNotSatisfiable(ServiceError):
+    """The requested range lies beyond the end; `detail["nbytes"]` is the length there is."""
+
+    code = "RANGE_NOT_SATISFIABLE"
+
+    def __init__(self, nbytes: int) -> None:
+        super().__init__(f"the range lies outside the {nbytes} bytes of the file", nbytes=nbytes)
+
+
+class TooLarge(ServiceError):
+    """Beyond a limit of the settings; nothing was kept."""
+
+    code = "TOO_LARGE"
+
+
+class StorageFull(ServiceError):
+    """The disk or the quota is full; nothing was half-committed."""
+
+    code = "STORAGE_FULL"
+
+    def __init__(self, message: str = "no space left on the hub's storage; free some, then retry") -> None:
+        super().__init__(message)

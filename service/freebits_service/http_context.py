@@ -1,0 +1,45 @@
+"""What endpoints are given: the hub, the caller, and path segments with their quoting removed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import unquote_to_bytes
+
+from fastapi import Depends, Request
+from pydantic import BeforeValidator
+
+from .accounts.operations import identify
+from .accounts.principal import STRANGER, Principal
+from .context import Hub
+from .errors import InvalidRequest, Unauthenticated
+
+
+def hub_of(request: Request) -> Hub:
+    """The hub behind the app."""
+    hub = request.app.state.hub
+    assert isinstance(hub, Hub)
+    return hub
+
+
+def principal_of(request: Request, hub: Annotated[Hub, Depends(hub_of)]) -> Principal:
+    """Whoever the bearer token belongs to, or a stranger when there is none; raises Unauthenticated."""
+    header = request.headers.get("authorization", "")
+    if not header:
+        return STRANGER
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise Unauthenticated("the Authorization header must be `Bearer TOKEN`")
+    return identify(hub.db, token.strip())
+
+
+def unquote_segment(segment: object) -> str:
+    """Undo the percent-encoding of a path parameter (requests are routed on the quoted path)."""
+    try:
+        return unquote_to_bytes(str(segment)).decode()
+    except UnicodeDecodeError:
+        raise InvalidRequest(f"{str(segment)[:200]!r} is not percent-encoded UTF-8") from None
+
+
+HubDep = Annotated[Hub, Depends(hub_of)]
+Caller = Annotated[Principal, Depends(principal_of)]
+Segment = Annotated[str, BeforeValidator(unquote_segment)]

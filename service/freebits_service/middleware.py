@@ -1,0 +1,109 @@
+"""What wraps every request: its id, its line in the log, its metrics, its quoted path, its largest body."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+
+import structlog
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from . import metrics
+from .errors import TooLarge
+from .http_errors import error_response
+from .request_ids import begin_request
+
+log = structlog.get_logger()
+
+
+class Observe:
+    """Gives the request an id, logs it without its headers and query, and counts it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on and note how it ended."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        offered = Headers(scope=scope).get("x-request-id")
+        request_id = begin_request(offered.encode("latin-1") if offered else None)
+        status, sent_nbytes, begun = 0, 0, time.monotonic()
+
+        async def observed(message: Message) -> None:
+            nonlocal status, sent_nbytes
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+            else:
+                sent_nbytes += len(message.get("body", b""))
+            await send(message)
+
+        try:
+            with structlog.contextvars.bound_contextvars(request_id=request_id):
+                await self._app(scope, receive, observed)
+        finally:
+            _note(scope, status, sent_nbytes, time.monotonic() - begun)
+
+
+def _note(scope: Scope, status: int, sent_nbytes: int, seconds: float) -> None:
+    route = getattr(scope.get("route"), "path", "unmatched")
+    metrics.REQUESTS.labels(scope["method"], route, str(status)).inc()
+    metrics.LATENCY.labels(scope["method"], route).observe(seconds)
+    metrics.SENT.inc(sent_nbytes)
+    quiet = route in {"/healthz", "/readyz", "/metrics"}
+    (log.debug if quiet else log.info)(
+        "request",
+        method=scope["method"],
+        path=scope["path"],
+        status=status,
+        seconds=round(seconds, 4),
+        sent_nbytes=sent_nbytes,
+    )
+
+
+class RoutePath:
+    """Routes on the path as it was sent, so that ``%2F`` stays inside its segment; endpoints unquote."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on with its raw path."""
+        if scope["type"] == "http" and scope.get("raw_path"):
+            with suppress(UnicodeDecodeError):
+                scope = {**scope, "path": scope["raw_path"].partition(b"?")[0].decode("ascii")}
+        await self._app(scope, receive, send)
+
+
+class LimitJson:
+    """Refuses requests with a larger body than the settings allow; parts of uploads have their own limit."""
+
+    def __init__(self, app: ASGIApp, max_nbytes: int) -> None:
+        self._app = app
+        self._max_nbytes = max_nbytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, counting what arrives."""
+        if scope["type"] != "http" or scope["method"] == "PUT":
+            await self._app(scope, receive, send)
+            return
+        announced = Headers(scope=scope).get("content-length", "0")
+        if announced.isdigit() and int(announced) > self._max_nbytes:
+            error = TooLarge(f"a request of {announced} bytes, at most {self._max_nbytes} are taken")
+            await error_response(error.code, error.message, {"limit": self._max_nbytes})(scope, receive, send)
+            return
+        received = 0
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self._max_nbytes:
+                raise HTTPException(413, f"the request is larger than {self._max_nbytes} bytes")
+            return message
+
+        await self._app(scope, counted, send)

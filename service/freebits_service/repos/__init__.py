@@ -1,0 +1,1 @@
+"""Repos and their refs."""

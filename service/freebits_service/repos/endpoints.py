@@ -1,0 +1,136 @@
+"""HTTP for repos and refs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Response
+
+from .. import models
+from ..accounts.principal import require_namespace
+from ..accounts.queries import record
+from ..errors import RepoExists
+from ..http_context import Caller, HubDep, Segment
+from ..names import split_repo_name
+from ..schemas import NewRef, NewRepo, Ref, RefList, Repo, RepoChange, RepoList
+from . import operations, queries
+
+router = APIRouter(tags=["repos"])
+PageLimit = Annotated[int, Query(ge=1, le=1000)]
+
+
+@router.post("/repos", status_code=201)
+def create_repo(body: NewRepo, hub: HubDep, caller: Caller) -> Repo:
+    """Create a repo; 409 REPO_EXISTS tells the one that is there (``detail.repo``)."""
+    namespace, name = split_repo_name(body.name)
+    require_namespace(caller, namespace)
+    with hub.db.transaction() as session:
+        try:
+            repo = operations.create_repo(session, caller, namespace, name, body.visibility)
+        except RepoExists as error:
+            existing = error.detail["repo"]
+            shown = _describe(existing, queries.find_head(session, existing))
+            raise RepoExists(error.message, repo=shown.model_dump(mode="json")) from None
+    return _describe(repo, None)
+
+
+@router.get("/repos")
+def list_repos(
+    hub: HubDep,
+    caller: Caller,
+    namespace: str | None = None,
+    after: str | None = None,
+    limit: PageLimit = 100,
+) -> RepoList:
+    """The repos the caller may see, by name."""
+    cursor = split_repo_name(after) if after else None
+    with hub.db.snapshot() as session:
+        rows = queries.list_repos(
+            session,
+            sees_all=caller.is_admin,
+            own=caller.name,
+            namespace=namespace,
+            after=cursor,
+            limit=limit + 1,
+        )
+    items = [_describe(repo, head) for repo, head in rows[:limit]]
+    return RepoList(items=items, next=items[-1].name if len(rows) > limit else None)
+
+
+@router.get("/repos/{namespace}/{name}")
+def get_repo(namespace: Segment, name: Segment, hub: HubDep, caller: Caller) -> Repo:
+    """One repo."""
+    with hub.db.snapshot() as session:
+        repo = operations.readable_repo(session, caller, namespace, name)
+        return _describe(repo, queries.find_head(session, repo))
+
+
+@router.patch("/repos/{namespace}/{name}")
+def change_repo(namespace: Segment, name: Segment, body: RepoChange, hub: HubDep, caller: Caller) -> Repo:
+    """Make a repo public or private."""
+    with hub.db.transaction() as session:
+        repo = operations.writable_repo(session, caller, namespace, name)
+        queries.set_visibility(session, repo.id, body.visibility)
+        record(session, caller.name, "repo.change", repo.full_name, visibility=body.visibility)
+        head = queries.find_head(session, repo)
+    return _describe(repo, head).model_copy(update={"visibility": body.visibility})
+
+
+@router.delete("/repos/{namespace}/{name}", status_code=204)
+def delete_repo(namespace: Segment, name: Segment, hub: HubDep, caller: Caller) -> Response:
+    """Delete a repo with its whole history."""
+    with hub.db.transaction() as session:
+        repo = operations.writable_repo(session, caller, namespace, name)
+        record(session, caller.name, "repo.delete", repo.full_name)
+        queries.delete_repo(session, repo.id)
+    return Response(status_code=204)
+
+
+@router.get("/repos/{namespace}/{name}/refs")
+def list_refs(namespace: Segment, name: Segment, hub: HubDep, caller: Caller) -> RefList:
+    """All branches and tags."""
+    with hub.db.snapshot() as session:
+        repo = operations.readable_repo(session, caller, namespace, name)
+        rows = queries.list_refs(session, repo.id)
+    return RefList(
+        items=[
+            Ref.model_validate({"type": ref.kind, "name": ref.name, "commit": digest}) for ref, digest in rows
+        ]
+    )
+
+
+@router.post("/repos/{namespace}/{name}/refs", status_code=201)
+def create_ref(namespace: Segment, name: Segment, body: NewRef, hub: HubDep, caller: Caller) -> Ref:
+    """Create a branch or tag at a revision."""
+    with hub.db.transaction() as session:
+        repo = operations.writable_repo(session, caller, namespace, name)
+        commit = operations.create_ref(session, caller, repo, body.type, body.name, body.target)
+    return Ref(type=body.type, name=body.name, commit=commit.digest)
+
+
+@router.delete("/repos/{namespace}/{name}/refs/{kind}/{ref}", status_code=204)
+def delete_ref(
+    namespace: Segment,
+    name: Segment,
+    kind: Literal["branch", "tag"],
+    ref: Segment,
+    hub: HubDep,
+    caller: Caller,
+) -> Response:
+    """Delete a branch or tag; its commits stay readable by their ids."""
+    with hub.db.transaction() as session:
+        repo = operations.writable_repo(session, caller, namespace, name)
+        operations.delete_ref(session, caller, repo, kind, ref)
+    return Response(status_code=204)
+
+
+def _describe(repo: models.Repo, head: str | None) -> Repo:
+    return Repo.model_validate(
+        {
+            "name": repo.full_name,
+            "visibility": repo.visibility,
+            "default_branch": repo.default_branch,
+            "created_at": repo.created_at,
+            "head": head,
+        }
+    )

@@ -1,0 +1,103 @@
+"""Repos, refs, and what a revision means."""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import Session
+
+from ..accounts.principal import Principal, require_read, require_write
+from ..accounts.queries import record
+from ..errors import (
+    DefaultBranchInUse,
+    InvalidName,
+    RefExists,
+    RepoExists,
+    RepoNotFound,
+    RevisionNotFound,
+)
+from ..models import Commit, Ref, Repo
+from ..names import DEFAULT_BRANCH, check_ref_name, check_segment, is_commit_id
+from . import queries
+
+
+def readable_repo(session: Session, caller: Principal, namespace: str, name: str) -> Repo:
+    """The repo, if the caller may read it; raises RepoNotFound otherwise."""
+    repo = _find(session, namespace, name)
+    require_read(caller, repo)
+    return repo
+
+
+def writable_repo(session: Session, caller: Principal, namespace: str, name: str) -> Repo:
+    """The repo, if the caller may write to it; raises RepoNotFound, Unauthenticated, Forbidden."""
+    repo = _find(session, namespace, name)
+    require_write(caller, repo)
+    return repo
+
+
+def _find(session: Session, namespace: str, name: str) -> Repo:
+    try:
+        found = queries.find_repo(session, check_segment(namespace), check_segment(name))
+    except InvalidName:
+        found = None
+    if found is None:
+        raise RepoNotFound(f"{namespace[:96]}/{name[:96]}")
+    return found
+
+
+def create_repo(session: Session, caller: Principal, namespace: str, name: str, visibility: str) -> Repo:
+    """A new repo in a namespace of the caller's (checked by the endpoint); raises RepoExists."""
+    existing = queries.find_repo(session, namespace, name)
+    if existing is not None:
+        raise RepoExists(f"there is a repo {existing.full_name!r} already", repo=existing)
+    repo = queries.add_repo(session, namespace, name, visibility, DEFAULT_BRANCH)
+    record(session, caller.name, "repo.create", repo.full_name, visibility=visibility)
+    return repo
+
+
+def resolve_revision(session: Session, repo: Repo, revision: str) -> Commit:
+    """The commit that a branch, tag or commit id names; raises RevisionNotFound."""
+    if is_commit_id(revision):
+        commit = queries.find_commit(session, repo.id, revision)
+    else:
+        found = queries.find_ref(session, repo.id, revision)
+        commit = found[1] if found else None
+    if commit is None:
+        raise RevisionNotFound(repo.full_name, revision[:255])
+    return commit
+
+
+def create_ref(session: Session, caller: Principal, repo: Repo, kind: str, name: str, target: str) -> Commit:
+    """A new branch or tag at a revision; raises InvalidName, RefExists, RevisionNotFound."""
+    check_ref_name(name)
+    commit = resolve_revision(session, repo, target)
+    taken = queries.find_ref(session, repo.id, name)
+    if taken is not None:
+        raise RefExists(
+            f"{repo.full_name} has a {taken[0].kind} {name!r} already",
+            type=taken[0].kind,
+            commit=taken[1].digest,
+        )
+    queries.add_ref(session, repo.id, kind, name, commit.id)
+    record(session, caller.name, "ref.create", repo.full_name, type=kind, name=name, commit=commit.digest)
+    return commit
+
+
+def delete_ref(session: Session, caller: Principal, repo: Repo, kind: str, name: str) -> None:
+    """Remove a branch or tag; raises RevisionNotFound, DefaultBranchInUse."""
+    if kind == "branch" and name == repo.default_branch:
+        raise DefaultBranchInUse(f"{name!r} is the default branch of {repo.full_name} and cannot be deleted")
+    if not queries.delete_ref(session, repo.id, kind, name):
+        raise RevisionNotFound(repo.full_name, name[:255])
+    record(session, caller.name, "ref.delete", repo.full_name, type=kind, name=name)
+
+
+def find_branch(session: Session, repo: Repo, name: str) -> tuple[Ref, Commit] | None:
+    """A branch and its head; None when it has not been made; raises RefExists when the name is a tag's."""
+    found = queries.find_ref(session, repo.id, check_ref_name(name))
+    if found is None:
+        return None
+    ref, commit = found
+    if ref.kind != "branch":
+        raise RefExists(
+            f"{name!r} is a tag of {repo.full_name}; tags do not move", type="tag", commit=commit.digest
+        )
+    return ref, commit

@@ -1,0 +1,173 @@
+"""Every setting of the hub: a flag (``--part-nbytes``), a variable (``FREEBITS_PART_NBYTES``), a line in a TOML file.
+
+Flags win over variables, variables over the file. All are checked once, at the start; an unknown key in the file or
+an unknown flag is refused. What each means is its description here, shown by ``freebits serve --help``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+MIB = 1 << 20
+ENV_PREFIX = "FREEBITS_"
+
+
+class InvalidSettings(ValueError):
+    """The settings cannot be used; the message names each bad one and where it may be set."""
+
+
+class Settings(BaseSettings):
+    """The settings of one hub process, read once."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
+
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    data: Path = Field(Path(".data/hub"), description="folder of the database and the objects")
+    public_url: str = Field(
+        "", description="how clients reach the hub; printed and used in links (default: host:port)"
+    )
+    database_url: str = Field("", description="SQLAlchemy URL (default: SQLite in the data folder)")
+    admin_token: SecretStr = Field(
+        SecretStr(""), description="the admin's token (default: made at the first start)"
+    )
+
+    max_file_nbytes: int = Field(1 << 44, gt=0, description="largest file that is taken, bytes")
+    max_json_nbytes: int = Field(64 * MIB, gt=0, description="largest JSON request, bytes")
+    max_commit_operations: int = Field(100_000, gt=0, description="most files one commit may touch")
+    part_nbytes: int = Field(
+        16 * MIB, ge=64 * 1024, le=1 << 30, description="size of an upload's parts, bytes"
+    )
+    min_free_nbytes: int = Field(
+        64 * MIB, ge=0, description="uploads that would leave less free disk are refused"
+    )
+    upload_ttl_s: float = Field(
+        7 * 86400, gt=0, description="an upload nobody completes is dropped after, seconds"
+    )
+    grace_s: float = Field(3600, ge=0, description="unreferenced objects are kept for, seconds")
+    collect_interval_s: float = Field(300, gt=0, description="time between two collections, seconds")
+
+    worker: bool = Field(True, description="run a worker process beside the server")
+    encode_min_nbytes: int = Field(4096, ge=0, description="smaller files stay as they are, bytes")
+    encode_threads: int = Field(1, ge=1, le=256, description="threads of one encoding")
+    job_max_attempts: int = Field(4, ge=1, description="a job that fails this often is parked")
+    job_backoff_s: float = Field(
+        5, ge=0, description="wait before the second attempt, doubled for each further one"
+    )
+    job_poll_s: float = Field(0.3, gt=0, description="how often a worker looks for work, seconds")
+    heartbeat_s: float = Field(2, gt=0, description="how often a worker says that it lives, seconds")
+    worker_dead_after_s: float = Field(
+        20, gt=0, description="a silent worker's jobs are handed on after, seconds"
+    )
+
+    shutdown_grace_s: float = Field(10, ge=0, description="running requests may finish for, seconds")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="least level that is logged"
+    )
+
+    @field_validator("data")
+    @classmethod
+    def _absolute(cls, folder: Path) -> Path:
+        return folder.expanduser().absolute()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags and file arrive as arguments, already merged; variables come from the environment."""
+        return init_settings, env_settings
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """The database of the hub."""
+        return self.database_url or f"sqlite:///{self.data / 'hub.sqlite3'}"
+
+    @property
+    def engine_url(self) -> str:
+        """The database of the job engine.
+
+        On SQLite a file of its own: the engine polls and writes all the time and SQLite has one writer at a time.
+        Losing that file loses nothing, the ``job`` table is the truth.
+        """
+        return self.database_url or f"sqlite:///{self.data / 'engine.sqlite3'}"
+
+    @property
+    def objects(self) -> Path:
+        """Folder of the local object store."""
+        return self.data / "objects"
+
+    def to_environment(self) -> dict[str, str]:
+        """These settings as variables, for a child process. The admin's token stays here."""
+        values = self.model_dump(mode="json", exclude={"admin_token"})
+        return {f"{ENV_PREFIX}{name.upper()}": str(value) for name, value in values.items()}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The flags, one per setting, and ``--config``."""
+    parser = argparse.ArgumentParser(prog="freebits serve", description="Serve a freebits hub.")
+    parser.add_argument("--config", type=Path, help="TOML file with any of the settings (FREEBITS_CONFIG)")
+    for name, field in Settings.model_fields.items():
+        shown = "" if name == "admin_token" or field.default == "" else f" (default: {field.default})"
+        flag = "--" + name.replace("_", "-")
+        action: Any = argparse.BooleanOptionalAction if field.annotation is bool else "store"
+        parser.add_argument(
+            flag, action=action, default=argparse.SUPPRESS, help=(field.description or "") + shown
+        )
+    return parser
+
+
+def load(argv: Sequence[str] = ()) -> Settings:
+    """The settings from flags, environment and file.
+
+    Raises
+    ------
+    InvalidSettings
+        An unknown key, an unreadable file or a value out of bounds; says which and where it may be set.
+    SystemExit
+        The flags cannot be parsed, or help was asked for (argparse).
+    """
+    flags = vars(parser().parse_args(argv))
+    config = flags.pop("config", None) or os.environ.get(f"{ENV_PREFIX}CONFIG")
+    from_file = _read_file(Path(config)) if config else {}
+    variables = {name[len(ENV_PREFIX) :].lower() for name in os.environ if name.startswith(ENV_PREFIX)}
+    unshadowed = {key: value for key, value in from_file.items() if key not in variables}
+    try:
+        return Settings(**{**unshadowed, **flags})
+    except ValidationError as error:
+        raise InvalidSettings(_explain(error)) from None
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidSettings(f"cannot read the config file {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidSettings(f"the config file {path} is not TOML: {error}") from None
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors(include_input=False):
+        name = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"unknown setting {name!r}; `freebits serve --help` lists the known ones")
+        else:
+            flag = "--" + name.replace("_", "-")
+            lines.append(
+                f"{name}: {problem['msg']} (set by {flag}, {ENV_PREFIX}{name.upper()} or the config file)"
+            )
+    return "\n".join(lines)

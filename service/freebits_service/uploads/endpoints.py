@@ -1,0 +1,89 @@
+"""HTTP for upload sessions."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from ..errors import InvalidRequest
+from ..http_context import Caller, HubDep, Segment
+from ..names import is_sha256
+from ..schemas import NewUpload, Part, Upload
+from . import operations
+from .plan import check_part_length
+from .receive import receive_part
+
+router = APIRouter(tags=["uploads"], prefix="/repos/{namespace}/{name}/uploads")
+
+
+@router.post("", status_code=201, responses={200: {"model": Upload}})
+def begin_upload(
+    namespace: Segment,
+    name: Segment,
+    body: NewUpload,
+    hub: HubDep,
+    caller: Caller,
+    response: Response,
+) -> Upload:
+    """Announce content: 201 and parts to send, or 200 and ``complete`` when the caller may use it already."""
+    upload, is_new = operations.begin(hub, caller, namespace, name, body)
+    response.status_code = 201 if is_new else 200
+    return upload
+
+
+@router.get("/{upload_id}")
+def get_upload(namespace: Segment, name: Segment, upload_id: Segment, hub: HubDep, caller: Caller) -> Upload:
+    """Which parts have been received, to go on after a cut."""
+    return operations.describe(hub, caller, namespace, name, upload_id)
+
+
+@router.put(
+    "/{upload_id}/parts/{number}",
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/octet-stream": {"schema": {"type": "string"}}},
+        },
+    },
+)
+async def put_part(
+    namespace: Segment,
+    name: Segment,
+    upload_id: Segment,
+    number: int,
+    request: Request,
+    hub: HubDep,
+    caller: Caller,
+    x_part_sha256: Annotated[str | None, Header()] = None,
+    content_length: Annotated[str | None, Header()] = None,
+) -> Part:
+    """Send one part (from 0, in any order, again after a cut); all are ``part_nbytes`` long but the last."""
+    if x_part_sha256 is not None and not is_sha256(x_part_sha256.lower()):
+        raise InvalidRequest("X-Part-SHA256 must be 64 hex digits")
+    found = await run_in_threadpool(operations.find, hub, caller, namespace, name, upload_id)
+    plan = operations.plan_receiving(found, number)
+    check_part_length(plan, content_length)
+    with hub.store.write_part(found.row.staging, number, plan.offset) as writer:
+        sha256 = await receive_part(request.stream(), writer, plan, x_part_sha256)
+        await asyncio.to_thread(writer.finish)
+    return await run_in_threadpool(operations.note_part, hub, found, plan, sha256)
+
+
+@router.post("/{upload_id}/complete")
+def complete_upload(
+    namespace: Segment, name: Segment, upload_id: Segment, hub: HubDep, caller: Caller
+) -> Upload:
+    """Verify all that was sent; afterwards the content can be committed. May take seconds per GiB."""
+    return operations.complete(hub, caller, namespace, name, upload_id)
+
+
+@router.delete("/{upload_id}", status_code=204)
+def drop_upload(
+    namespace: Segment, name: Segment, upload_id: Segment, hub: HubDep, caller: Caller
+) -> Response:
+    """Drop an upload and what was received for it."""
+    operations.drop(hub, caller, namespace, name, upload_id)
+    return Response(status_code=204)

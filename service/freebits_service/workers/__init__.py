@@ -1,0 +1,1 @@
+"""Processes that encode, verify, swap and collect."""

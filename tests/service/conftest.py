@@ -1,0 +1,317 @@
+"""A hub for every test: the real app over real files, in this process or as a process of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+from fastapi.testclient import TestClient
+
+from freebits_service import logs
+from freebits_service.accounts.operations import ensure_admin
+from freebits_service.app import create_app
+from freebits_service.context import Hub, open_hub
+from freebits_service.migrate import upgrade
+from freebits_service.settings import Settings
+
+ADMIN_TOKEN = "admin-token-of-the-tests"
+API = "/api/v1"
+PART_NBYTES = 64 * 1024
+
+logs.configure("error")
+
+
+@dataclass
+class HubClient:
+    """Speaks the REST API as one user, over any transport httpx knows."""
+
+    http: httpx.Client
+    token: str | None = ADMIN_TOKEN
+
+    def as_user(self, token: str | None) -> HubClient:
+        """The same hub with another token; None is a stranger."""
+        return HubClient(self.http, token)
+
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """One request below ``/api/v1``."""
+        headers = dict(options.pop("headers", {}))
+        if self.token is not None:
+            headers["Authorization"] = f"Bearer {self.token}"
+        return self.http.request(method, API + path, headers=headers, **options)
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        """GET below ``/api/v1``."""
+        return self.request("GET", path, **options)
+
+    def post(self, path: str, **options: Any) -> httpx.Response:
+        """POST below ``/api/v1``."""
+        return self.request("POST", path, **options)
+
+    def new_repo(self, name: str = "admin/model", visibility: str = "public") -> str:
+        """Create a repo; its name."""
+        reply = self.post("/repos", json={"name": name, "visibility": visibility})
+        assert reply.status_code == 201, reply.text
+        return name
+
+    def begin(self, repo: str, content: bytes, **changes: Any) -> httpx.Response:
+        """Announce an upload of `content` as it is."""
+        digest = hashlib.sha256(content).hexdigest()
+        body = {
+            "sha256": digest,
+            "nbytes": len(content),
+            "encoding": "identity",
+            "stored_nbytes": len(content),
+            "stored_sha256": digest,
+            **changes,
+        }
+        return self.post(f"/repos/{repo}/uploads", json=body)
+
+    def put_part(
+        self, repo: str, upload: dict[str, Any], number: int, content: bytes, **options: Any
+    ) -> httpx.Response:
+        """Send part `number` of `content`."""
+        start = number * upload["part_nbytes"]
+        part = content[start : start + upload["part_nbytes"]]
+        return self.request(
+            "PUT", f"/repos/{repo}/uploads/{upload['id']}/parts/{number}", content=part, **options
+        )
+
+    def complete(self, repo: str, upload: dict[str, Any]) -> httpx.Response:
+        """Complete an upload."""
+        return self.post(f"/repos/{repo}/uploads/{upload['id']}/complete")
+
+    def upload(self, repo: str, content: bytes, stored: bytes | None = None) -> str:
+        """Upload `content` whole, as the container `stored` if given; its digest."""
+        sent = content if stored is None else stored
+        changes = (
+            {}
+            if stored is None
+            else {
+                "encoding": "freebits",
+                "stored_nbytes": len(sent),
+                "stored_sha256": hashlib.sha256(sent).hexdigest(),
+            }
+        )
+        reply = self.begin(repo, content, **changes)
+        assert reply.status_code in {200, 201}, reply.text
+        upload = reply.json()
+        if upload["state"] == "receiving":
+            for number in range(upload["part_count"]):
+                sent_part = self.put_part(repo, upload, number, sent)
+                assert sent_part.status_code == 200, sent_part.text
+            done = self.complete(repo, upload)
+            assert done.status_code == 200, done.text
+            assert done.json()["state"] == "complete"
+        return hashlib.sha256(content).hexdigest()
+
+    def commit(
+        self, repo: str, files: dict[str, bytes | None], parent: str | None = None, **changes: Any
+    ) -> httpx.Response:
+        """Commit files that have been uploaded; None deletes."""
+        operations = [
+            {"op": "delete", "path": path}
+            if content is None
+            else {
+                "op": "add",
+                "path": path,
+                "sha256": hashlib.sha256(content).hexdigest(),
+                "nbytes": len(content),
+            }
+            for path, content in files.items()
+        ]
+        body = {"branch": "main", "parent": parent, "message": "test", "operations": operations, **changes}
+        return self.post(f"/repos/{repo}/commits", json=body)
+
+    def push(
+        self, repo: str, files: dict[str, bytes | None], parent: str | None = None, **changes: Any
+    ) -> str:
+        """Upload and commit; the commit id."""
+        for content in files.values():
+            if content is not None:
+                self.upload(repo, content)
+        reply = self.commit(repo, files, parent, **changes)
+        assert reply.status_code == 201, reply.text
+        commit_id: str = reply.json()["id"]
+        return commit_id
+
+    def resolve(
+        self, repo: str, path: str, revision: str = "main", method: str = "GET", **options: Any
+    ) -> httpx.Response:
+        """Read a file."""
+        return self.request(
+            method, f"/repos/{repo}/resolve/{quote(revision, safe='')}/{quote(path)}", **options
+        )
+
+    def new_user(self, name: str) -> HubClient:
+        """Create a user and speak as it."""
+        reply = self.post("/users", json={"name": name})
+        assert reply.status_code == 201, reply.text
+        return self.as_user(reply.json()["token"])
+
+
+@pytest.fixture
+def make_settings(tmp_path: Path) -> Callable[..., Settings]:
+    """Settings for a hub in the test's folder, with small parts and short times."""
+
+    def make(**changes: Any) -> Settings:
+        defaults: dict[str, Any] = {
+            "data": tmp_path / "hub",
+            "part_nbytes": PART_NBYTES,
+            "grace_s": 0,
+            "encode_min_nbytes": 1,
+            "job_backoff_s": 0.01,
+            "min_free_nbytes": 0,
+            "admin_token": ADMIN_TOKEN,
+        }
+        return Settings(**{**defaults, **changes})
+
+    return make
+
+
+@pytest.fixture
+def make_hub(make_settings: Callable[..., Settings]) -> Iterator[Callable[..., Hub]]:
+    """Open migrated hubs in the test's folder; all are closed at the end."""
+    opened: list[Hub] = []
+
+    def make(**changes: Any) -> Hub:
+        settings = make_settings(**changes)
+        settings.data.mkdir(parents=True, exist_ok=True)
+        upgrade(settings.sqlalchemy_url)
+        hub = open_hub(settings)
+        ensure_admin(hub.db, ADMIN_TOKEN)
+        opened.append(hub)
+        return hub
+
+    yield make
+    for hub in opened:
+        hub.db.close()
+
+
+@pytest.fixture
+def make_client() -> Iterator[Callable[[Hub], HubClient]]:
+    """Clients of hubs in this process."""
+    running: list[TestClient] = []
+
+    def make(hub: Hub) -> HubClient:
+        client = TestClient(create_app(hub.settings, hub), raise_server_exceptions=False)
+        running.append(client.__enter__())
+        return HubClient(client)
+
+    yield make
+    for client in running:
+        client.__exit__(None, None, None)
+
+
+@pytest.fixture
+def hub(make_hub: Callable[..., Hub]) -> Hub:
+    """One hub in this process."""
+    return make_hub()
+
+
+@pytest.fixture
+def client(make_client: Callable[[Hub], HubClient], hub: Hub) -> HubClient:
+    """The admin, talking to `hub`."""
+    return make_client(hub)
+
+
+@dataclass
+class HubProcess:
+    """``freebits serve`` as a process; may be killed and started again on the same data and port."""
+
+    data: Path
+    port: int
+    flags: list[str] = field(default_factory=list)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def spawn(self) -> subprocess.Popen[bytes]:
+        """Start the process without waiting for it."""
+        environment = {**os.environ, "FREEBITS_ADMIN_TOKEN": ADMIN_TOKEN}
+        log = (self.data.parent / f"{self.data.name}.log").open("ab")
+        with log:
+            return subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "freebits_service",
+                    "--data",
+                    str(self.data),
+                    "--port",
+                    str(self.port),
+                    "--part-nbytes",
+                    str(PART_NBYTES),
+                    "--encode-min-nbytes",
+                    "1",
+                    "--job-backoff-s",
+                    "0.1",
+                    "--min-free-nbytes",
+                    "0",
+                    *self.flags,
+                ],
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=log,
+            )
+
+    def start(self) -> None:
+        """Start and wait until it answers."""
+        self.process = self.spawn()
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            assert self.process.poll() is None, self.log()
+            try:
+                if httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200:
+                    return
+            except httpx.TransportError:
+                time.sleep(0.05)
+        pytest.fail(f"the hub did not answer within 60 s:\n{self.log()}")
+
+    def end(self, number: int) -> int:
+        """Send a signal and wait for the end; the exit status."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        self.process.communicate(timeout=30)
+        return self.process.returncode
+
+    def log(self) -> str:
+        """What it logged."""
+        return (self.data.parent / f"{self.data.name}.log").read_text()
+
+
+@pytest.fixture
+def make_process(tmp_path: Path) -> Iterator[Callable[..., HubProcess]]:
+    """Hub processes in the test's folder; all are killed at the end."""
+    made: list[HubProcess] = []
+
+    def make(*flags: str, name: str = "served") -> HubProcess:
+        made.append(HubProcess(tmp_path / name, free_port(), list(flags)))
+        return made[-1]
+
+    yield make
+    for served in made:
+        if served.process is not None and served.process.poll() is None:
+            served.end(signal.SIGKILL)
+
+
+def free_port() -> int:
+    """A port nobody listens on now."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        port: int = server.getsockname()[1]
+        return port
