@@ -68,8 +68,7 @@ def to_array(data: bytearray, dtype: str, shape: tuple[int, ...], framework: Fra
 
 
 def _numpy_dtype(dtype: str) -> np.dtype[Any]:
-    if dtype in _NUMPY:
-        return np.dtype(_NUMPY[dtype])
-    if importlib.util.find_spec("ml_dtypes"):
-        return np.dtype(getattr(importlib.import_module("ml_dtypes"), _ML_DTYPES[dtype]))
-    return np.dtype([(dtype, _BITS[dtype])])
+    named: Any = _NUMPY.get(dtype)
+    if named is None and importlib.util.find_spec("ml_dtypes"):
+        named = getattr(importlib.import_module("ml_dtypes"), _ML_DTYPES[dtype])
+    return np.dtype(named or [(dtype, _BITS[dtype])])

@@ -5,143 +5,30 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 
-from freebits import repos, wire
-from freebits.blob_http import BlobTransport
-from freebits.credentials import Credentials
-from freebits.download import Pull, PullResult, pull_flow
+from freebits import repos as flows
+from freebits import wire
+from freebits.connection import Connection
+from freebits.download import PullResult
 from freebits.drive import AsyncDriver, ThreadDriver
 from freebits.errors import ProtocolError, api_error
-from freebits.local_files import find_files
-from freebits.output_folder import OutputFolder
-from freebits.progress import SILENT, Progress
-from freebits.remote_bytes import RemoteFile
-from freebits.retry import RETRIED_STATUSES, Retry, TryAgain, retry_after_s, unreachable
-from freebits.settings import find_endpoint, find_token
+from freebits.repos import Tree
+from freebits.retry import RETRIED_STATUSES, TryAgain, retry_after_s, unreachable
 from freebits.steps import Flow, PutPart, Stream, Work
-from freebits.upload import Push, PushResult, push_flow
-from freebits.upload_state import UploadState
+from freebits.upload import PushResult
 
 if TYPE_CHECKING:
     from freebits.opening import Framework, TensorFile
 
 T = TypeVar("T")
 STEPS_AT_ONCE = 6
-BLOCKS_AT_ONCE = 8
 
 
-class _Connection:
-    """What both hubs share: who and where, how to retry, and the bytes of blobs."""
-
-    def __init__(
-        self,
-        endpoint: str | None = None,
-        token: str | None = None,
-        *,
-        retries: int = 5,
-        timeout_s: float = 60.0,
-        threads: int | None = None,
-    ) -> None:
-        credentials = Credentials()
-        self.endpoint = find_endpoint(endpoint, credentials)
-        token = find_token(token, self.endpoint, credentials)
-        self._threads = threads or os.cpu_count() or 1
-        self._retry = Retry(retries)
-        self._http: dict[str, Any] = {
-            "base_url": self.endpoint,
-            "headers": {"Authorization": f"Bearer {token}"} if token else {},
-            "timeout": timeout_s,
-            "follow_redirects": True,
-        }
-        self._blobs = BlobTransport(self.endpoint, token, self._retry, timeout_s, httpx.create_ssl_context)
-        self._blocks = ThreadPoolExecutor(BLOCKS_AT_ONCE, "freebits-block")
-
-    def _stop(self) -> None:
-        self._retry.stop.set()
-        self._blobs.close()
-
-    def _close_blobs(self) -> None:
-        self._blocks.shutdown(cancel_futures=True)
-        self._blobs.close()
-
-    def _move_bytes(self, step: PutPart | Stream | Work) -> Any:
-        """Do a step that is not JSON; blocks."""
-        if isinstance(step, Work):
-            self._retry.check_stop()
-            return step.run()
-        if isinstance(step, PutPart):
-            return self._blobs.put(step)
-        remote = RemoteFile(
-            self._blobs, step.path, accept_container=step.accept_container, executor=self._blocks
-        )
-        try:
-            return step.consume(remote)
-        finally:
-            remote.close()
-
-    def _push_flow(
-        self,
-        path: str | os.PathLike[str],
-        repo: str,
-        revision: str = "main",
-        message: str | None = None,
-        *,
-        include: Sequence[str] = (),
-        exclude: Sequence[str] = (),
-        visibility: str = "private",
-        encode: bool | None = None,
-        progress: Progress = SILENT,
-    ) -> Flow[PushResult]:
-        wire.repo_path(repo)
-        files = find_files(Path(path), include, exclude)
-        push = Push(
-            repo=repo,
-            revision=revision,
-            message=message or _default_message([file.path for file in files]),
-            visibility=visibility,
-            encode=encode,
-            threads=self._threads,
-            state=UploadState(self.endpoint),
-            progress=progress,
-            check_stop=self._retry.check_stop,
-        )
-        return push_flow(push, files)
-
-    def _pull_flow(
-        self,
-        repo: str,
-        output_dir: str | os.PathLike[str] | None = None,
-        revision: str = "main",
-        *,
-        include: Sequence[str] = (),
-        exclude: Sequence[str] = (),
-        progress: Progress = SILENT,
-    ) -> Flow[PullResult]:
-        wire.repo_path(repo)
-        folder = OutputFolder(Path(output_dir or repo.partition("/")[2]))
-        pull = Pull(repo, revision, folder, include, exclude, self._threads, progress, self._retry.check_stop)
-        return pull_flow(pull)
-
-    def _open(self, repo: str, path: str, revision: str, framework: Framework | None) -> TensorFile:
-        from freebits.opening import open_remote  # noqa: PLC0415  needs numpy, which most commands do not
-
-        remote = RemoteFile(
-            self._blobs,
-            wire.resolve_path(repo, revision, path),
-            accept_container=True,
-            executor=self._blocks,
-            pin=lambda commit: wire.resolve_path(repo, commit, path),
-        )
-        return open_remote(remote, framework=framework, threads=self._threads)
-
-
-class Hub(_Connection):
+class Hub(Connection):
     """A freebits hub. Also a context manager; `close` ends its threads and connections.
 
     Parameters
@@ -159,7 +46,7 @@ class Hub(_Connection):
     """
 
     def __init__(self, endpoint: str | None = None, token: str | None = None, **options: Any) -> None:
-        super().__init__(endpoint, token, **options)
+        super().__init__(endpoint, token, httpx.create_ssl_context, **options)
         self._client = httpx.Client(**self._http)
         self._driver = ThreadDriver(self._perform, self._stop, STEPS_AT_ONCE)
 
@@ -201,35 +88,35 @@ class Hub(_Connection):
 
     def whoami(self) -> wire.Identity:
         """Who the token belongs to."""
-        return self._driver.run(repos.whoami())
+        return self._driver.run(flows.whoami())
 
     def repos(self, namespace: str | None = None) -> list[wire.Repo]:
         """All repos the caller may see."""
-        return self._driver.run(repos.list_repos(namespace))
+        return self._driver.run(flows.list_repos(namespace))
 
     def refs(self, repo: str) -> list[wire.Ref]:
         """Branches and tags of a repo."""
-        return self._driver.run(repos.list_refs(repo))
+        return self._driver.run(flows.list_refs(repo))
 
-    def files(self, repo: str, revision: str = "main") -> repos.Tree:
+    def files(self, repo: str, revision: str = "main") -> Tree:
         """The files of a revision."""
-        return self._driver.run(repos.read_tree(repo, revision))
+        return self._driver.run(flows.read_tree(repo, revision))
 
     def create_repo(self, repo: str, visibility: str = "private") -> bool:
         """Create a repo; False when it exists."""
-        return self._driver.run(repos.create_if_absent(repo, visibility))
+        return self._driver.run(flows.create_if_absent(repo, visibility))
 
     def delete_repo(self, repo: str) -> None:
         """Delete a repo with all its revisions."""
-        self._driver.run(repos.delete_repo(repo))
+        self._driver.run(flows.delete_repo(repo))
 
     def delete_ref(self, repo: str, kind: str, name: str) -> None:
         """Delete a branch or a tag; `kind` is "branch" or "tag"."""
-        self._driver.run(repos.delete_ref(repo, kind, name))
+        self._driver.run(flows.delete_ref(repo, kind, name))
 
     def delete_files(self, repo: str, paths: Sequence[str], revision: str, message: str) -> str:
         """Commit the removal of files (or folders, with a trailing "/"); the new commit's id."""
-        return self._driver.run(repos.delete_files(repo, revision, paths, message))
+        return self._driver.run(flows.delete_files(repo, revision, paths, message))
 
     def close(self) -> None:
         """End threads and connections."""
@@ -258,14 +145,14 @@ class Hub(_Connection):
         return _reply(response)
 
 
-class AsyncHub(_Connection):
+class AsyncHub(Connection):
     """The same hub for asyncio: `async with AsyncHub() as hub: await hub.push(...)`.
 
     JSON goes over httpx's asynchronous client; blobs, hashing and disk run in threads.
     """
 
     def __init__(self, endpoint: str | None = None, token: str | None = None, **options: Any) -> None:
-        super().__init__(endpoint, token, **options)
+        super().__init__(endpoint, token, httpx.create_ssl_context, **options)
         self._client = httpx.AsyncClient(**self._http)
         self._driver = AsyncDriver(self._perform, STEPS_AT_ONCE)
 
@@ -298,15 +185,15 @@ class AsyncHub(_Connection):
 
     async def whoami(self) -> wire.Identity:
         """Who the token belongs to."""
-        return await self._run(repos.whoami())
+        return await self._run(flows.whoami())
 
     async def repos(self, namespace: str | None = None) -> list[wire.Repo]:
         """All repos the caller may see."""
-        return await self._run(repos.list_repos(namespace))
+        return await self._run(flows.list_repos(namespace))
 
-    async def files(self, repo: str, revision: str = "main") -> repos.Tree:
+    async def files(self, repo: str, revision: str = "main") -> Tree:
         """The files of a revision."""
-        return await self._run(repos.read_tree(repo, revision))
+        return await self._run(flows.read_tree(repo, revision))
 
     async def aclose(self) -> None:
         """End threads and connections."""
@@ -364,7 +251,3 @@ def _reply(response: httpx.Response) -> Any:
     if response.status_code in RETRIED_STATUSES:
         raise TryAgain(error, retry_after_s(response.headers))
     raise error
-
-
-def _default_message(paths: Sequence[str]) -> str:
-    return f"Add {paths[0]}" if len(paths) == 1 else f"Add {len(paths)} files"

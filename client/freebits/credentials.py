@@ -20,11 +20,13 @@ class Credentials:
     @property
     def last_endpoint(self) -> str | None:
         """The endpoint of the last login."""
-        return self._data.get("last")
+        last: str | None = self._data.get("last")
+        return last
 
     def token(self, endpoint: str) -> str | None:
         """The token stored for `endpoint`."""
-        return self._data["tokens"].get(endpoint)
+        token: str | None = self._data["tokens"].get(endpoint)
+        return token
 
     def store(self, endpoint: str, token: str) -> None:
         """Remember `token`, and `endpoint` as the default one."""

@@ -87,9 +87,7 @@ class TensorFile(Mapping[str, Any]):
         self.close()
 
 
-def open(
-    path: str | os.PathLike[str], *, framework: Framework | None = None, threads: int = 1
-) -> TensorFile:
+def open(path: str | os.PathLike[str], *, framework: Framework | None = None, threads: int = 1) -> TensorFile:
     """Tensors by name of a local file, plain or a freebits container.
 
     Parameters

@@ -84,7 +84,7 @@ class PartFile:
             self.discard()
             raise IntegrityError(
                 f"{target}: expected SHA-256 {self._sha256} of {self.total_nbytes} bytes, received "
-                f"{self._hash.hexdigest()} of {self.nbytes}; nothing was written; run the same command again, "
+                f"{self._hash.hexdigest()} of {self.nbytes}; nothing was written; run the same command again "
                 "and if it repeats tell the hub's administrator"
             )
         with explaining_full_disk(self._path):

@@ -51,7 +51,8 @@ class Retry:
         """Seconds to wait after failed try `number` (from 0); what the hub asks for counts more."""
         if after_s is not None:
             return min(after_s, _LONGEST_WAIT_S)
-        return min(self.first_wait_s * 2**number, self.longest_wait_s) * random.uniform(0.5, 1)
+        wait_s: float = min(self.first_wait_s * 2**number, self.longest_wait_s)
+        return wait_s * random.uniform(0.5, 1)
 
     def check_stop(self) -> None:
         """Raise Interrupted once the caller wants to stop."""

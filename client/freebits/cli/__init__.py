@@ -36,11 +36,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OTHER
     except Exception as error:
-        code = exit_code(error)
-        if code is None:
+        known = exit_code(error)
+        if known is None:
             raise
         complain(explain(error))
-        return code
+        return known
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> None:

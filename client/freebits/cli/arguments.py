@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import argparse
 import os
+from typing import TYPE_CHECKING, TypeAlias
 
 from freebits.cli import accounts, files, repos, transfers
+
+if TYPE_CHECKING:
+    _Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -167,6 +171,3 @@ class _Version(argparse.Action):
         import freebits  # noqa: PLC0415
 
         parser.exit(message=f"freebits {freebits.__version__}\n")
-
-
-_Commands = "argparse._SubParsersAction[argparse.ArgumentParser]"

@@ -137,7 +137,9 @@ def _description(name: str, container: Any) -> str:
         f"{size(container.stored_nbytes)} stored, ratio {ratio:.3f}, {container.chunk_count} chunks\n"
         f"SHA-256 {container.sha256}"
     )
-    rows = [("tensor", "dtype", "shape", "bytes", "stored", "ratio", "bits/exponent", "planes")]
+    rows: list[tuple[str, ...]] = [
+        ("tensor", "dtype", "shape", "bytes", "stored", "ratio", "bits/exponent", "planes")
+    ]
     rows += [_row(tensor) for tensor in container.tensors]
     return f"{head}\n{table(rows, right=frozenset({3, 4, 5, 6}))}" if container.tensors else head
 
