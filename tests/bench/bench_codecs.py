@@ -2,9 +2,10 @@
 
     python tests/bench/bench_codecs.py [--file FILE] [--min-mib 256] [--rounds 5] [--json]
 
-Peers take turns within every round, so that a slow moment of the machine hits all of them; each keeps its best
-time. Results go to memory that was used before (`reuse_memory`), for `memcpy` as for everyone. On all cores a
-library that takes a thread count gets it; any other codes one piece of the file in one process per core.
+Peers take turns within every round, so that a slow moment of the machine hits all of them; each keeps its
+best time. Results go to memory that was used before (`reuse_memory`), for `memcpy` as for everyone. On all
+cores a library that takes a thread count gets it; any other codes one piece of the file per core, each in a
+process of its own.
 """
 
 from __future__ import annotations

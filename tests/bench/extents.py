@@ -18,7 +18,7 @@ TORCH_FLOATS = {torch.bfloat16: "BF16", torch.float16: "F16", torch.float32: "F3
 
 
 class Extent(NamedTuple):
-    """Bytes [start, stop) of the file hold items of `dtype`: BF16, F16, F32, or U8 for all that is no float."""
+    """Bytes [start, stop) of the file hold items of `dtype`: BF16, F16, F32, or U8 for all else."""
 
     dtype: str
     start: int

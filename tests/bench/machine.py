@@ -48,8 +48,8 @@ def _commit() -> str:
 def reuse_memory(nbytes: int) -> None:
     """Have malloc keep `nbytes` of touched memory and hand it out again and again, to every thread.
 
-    By default a large buffer is new pages each time. Clearing them on first touch costs the kernel more than the
-    memcpy that follows, in a virtual machine many times more: every codec would be measured by its page faults.
+    By default a large buffer is new pages each time. Clearing them on first touch costs the kernel more than
+    the memcpy that follows, in a virtual machine many times more: it would be page faults that are measured.
     """
     with suppress(OSError, AttributeError):  # not glibc: nothing to set
         libc = ctypes.CDLL(None)

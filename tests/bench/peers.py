@@ -71,7 +71,7 @@ class Zstd(_AsGiven):
 
 
 class ZstdPlanes(Zstd):
-    """zstd over the first bytes of all items, then the second bytes, and so on; an odd tail stays in place."""
+    """zstd over the first bytes of all items, then the second bytes, and so on; an odd tail stays there."""
 
     def __init__(self, level: int, item_nbytes: int) -> None:
         super().__init__(level)
@@ -126,7 +126,7 @@ class Blosc2Bitshuffle(_AsGiven):
 class ZipNN(_AsGiven):
     """ZipNN with the true dtype, on raw bytes, its defaults otherwise (Huffman, 256 KiB chunks).
 
-    It writes behind its buffers when the input is no whole number of items: a tail of odd bytes goes around it.
+    It writes behind its buffers when the input is no whole number of items: an odd tail goes around it.
     """
 
     threaded = True
@@ -160,8 +160,8 @@ class ZipNN(_AsGiven):
 class OpenZL(_AsGiven):
     """OpenZL: floats split into exponent and sign+fraction, each through a graph of its own.
 
-    A graph is the name of one of OpenZL's standard graphs, or "Planes-" and such a name: the byte planes through
-    it. "Entropy" lets OpenZL choose the coder; "Store" is right for the fractions of trained weights.
+    A graph is the name of one of OpenZL's standard graphs, or "Planes-" and such a name: the byte planes
+    through it. "Entropy" lets OpenZL choose the coder; "Store" is right for the fractions of trained weights.
     Items of dtype U8 have no fraction: everything goes through `exponent`.
     """
 

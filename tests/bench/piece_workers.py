@@ -29,7 +29,7 @@ class PieceWorkers:
         self._processes = []
         for piece in pieces:
             ours, theirs = context.Pipe()
-            arguments = (theirs, path, piece.start, piece.stop, make_peers, reused_copies)
+            arguments = (theirs, path, piece, make_peers, reused_copies)
             self._processes.append(context.Process(target=_serve, args=arguments, daemon=True))
             self._pipes.append(ours)
 
@@ -63,10 +63,8 @@ class PieceWorkers:
         return [pipe.recv() for pipe in self._pipes]
 
 
-def _serve(
-    pipe: Connection, path: Path, start: int, stop: int, make_peers: MakePeers, reused_copies: int
-) -> None:
-    data = memoryview(path.read_bytes()[start:stop])
+def _serve(pipe: Connection, path: Path, piece: slice, make_peers: MakePeers, reused_copies: int) -> None:
+    data = memoryview(path.read_bytes()[piece])
     reuse_memory(reused_copies * len(data))
     peers = {peer.name: peer for peer in make_peers()}
     peer, held = next(iter(peers.values())), None
