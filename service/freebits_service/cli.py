@@ -1,6 +1,7 @@
 """``freebits serve``: one command that runs a whole hub.
 
-Migrates the database, makes the admin, listens, and keeps a worker process; ends cleanly on SIGTERM and SIGINT.
+Migrates the database, makes the admin, listens, and keeps a worker process; ends cleanly on SIGTERM and
+SIGINT.
 """
 
 from __future__ import annotations

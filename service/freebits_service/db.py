@@ -48,9 +48,12 @@ class Database:
         StorageFull
             The database could not grow; nothing of the block was kept.
         """
-        with _storage_full_translated(), Session(self._writing_engine, expire_on_commit=False) as session:
-            with session.begin():
-                yield session
+        with (
+            _storage_full_translated(),
+            Session(self._writing_engine, expire_on_commit=False) as session,
+            session.begin(),
+        ):
+            yield session
 
     @contextmanager
     def snapshot(self) -> Iterator[Session]:
@@ -66,8 +69,9 @@ class Database:
 def _prepare_sqlite(engine: Engine) -> None:
     """WAL, foreign keys, waiting for locks, and writers that take the lock at BEGIN.
 
-    A transaction that reads first and writes later cannot wait for another writer in SQLite (its snapshot would be
-    stale), so a writing transaction begins IMMEDIATE. ``synchronous=FULL``: a commit survives a power cut.
+    A transaction that reads first and writes later cannot wait for another writer in SQLite (its snapshot
+    would be stale), so a writing transaction begins IMMEDIATE. ``synchronous=FULL``: a commit survives a
+    power cut.
     """
 
     @event.listens_for(engine, "connect")

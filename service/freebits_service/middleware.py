@@ -42,11 +42,11 @@ class Observe:
                 sent_nbytes += len(message.get("body", b""))
             await send(message)
 
-        try:
-            with structlog.contextvars.bound_contextvars(request_id=request_id):
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
                 await self._app(scope, receive, observed)
-        finally:
-            _note(scope, status, sent_nbytes, time.monotonic() - begun)
+            finally:
+                _note(scope, status, sent_nbytes, time.monotonic() - begun)
 
 
 def _note(scope: Scope, status: int, sent_nbytes: int, seconds: float) -> None:
@@ -75,7 +75,7 @@ class RoutePath:
         """Pass the request on with its raw path."""
         if scope["type"] == "http" and scope.get("raw_path"):
             with suppress(UnicodeDecodeError):
-                scope = {**scope, "path": scope["raw_path"].partition(b"?")[0].decode("ascii")}
+                scope["path"] = scope["raw_path"].partition(b"?")[0].decode("ascii")
         await self._app(scope, receive, send)
 
 

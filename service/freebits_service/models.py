@@ -155,9 +155,9 @@ class TreeEntry(Base):
 class Blob(Base):
     """Content that was received whole and verified, named by the SHA-256 of its original bytes.
 
-    `state` is ``raw`` (served from `raw_key`, nothing pending), ``encoding`` (still served from `raw_key`, a job is
-    queued or running) or ``encoded`` (served from `container_key`; `raw_key` stays until the collector lets it go).
-    Content still on its way in has no row here, only an ``upload``.
+    `state` is ``raw`` (served from `raw_key`, nothing pending), ``encoding`` (still served from `raw_key`, a
+    job is queued or running) or ``encoded`` (served from `container_key`; `raw_key` stays until the collector
+    lets it go). Content still on its way in has no row here, only an ``upload``.
     """
 
     __tablename__ = "blob"

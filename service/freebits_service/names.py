@@ -23,7 +23,8 @@ def check_segment(segment: str, what: str = "name") -> str:
     Raises
     ------
     InvalidName
-        Not 1 to 96 of ``A-Z a-z 0-9 _ . -``, begins with a dot or dash, has ``..`` or ``--``, or ends in ``.git``.
+        Not 1 to 96 of ``A-Z a-z 0-9 _ . -``, begins with a dot or dash, has ``..`` or ``--``, or ends in
+        ``.git``.
     """
     if not _SEGMENT.fullmatch(segment):
         raise InvalidName(

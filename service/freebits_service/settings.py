@@ -1,7 +1,8 @@
 """Every setting of the hub: a flag (``--part-nbytes``), a variable (``FREEBITS_PART_NBYTES``), a line in a TOML file.
 
-Flags win over variables, variables over the file. All are checked once, at the start; an unknown key in the file or
-an unknown flag is refused. What each means is its description here, shown by ``freebits serve --help``.
+Flags win over variables, variables over the file. All are checked once, at the start; an unknown key in the
+file or an unknown flag is refused. What each means is its description here, shown by ``freebits serve
+--help``.
 """
 
 from __future__ import annotations
@@ -99,8 +100,8 @@ class Settings(BaseSettings):
     def engine_url(self) -> str:
         """The database of the job engine.
 
-        On SQLite a file of its own: the engine polls and writes all the time and SQLite has one writer at a time.
-        Losing that file loses nothing, the ``job`` table is the truth.
+        On SQLite a file of its own: the engine polls and writes all the time and SQLite has one writer at a
+        time. Losing that file loses nothing, the ``job`` table is the truth.
         """
         return self.database_url or f"sqlite:///{self.data / 'engine.sqlite3'}"
 

@@ -1,7 +1,7 @@
 """Keep one worker process running beside the server.
 
-The worker's standard input is a pipe whose other end only this process holds. However this process ends, also by
-``kill -9``, the kernel closes the pipe, and the worker sees the end of its input and ends too.
+The worker's standard input is a pipe whose other end only this process holds. However this process ends, also
+by ``kill -9``, the kernel closes the pipe, and the worker sees the end of its input and ends too.
 """
 
 from __future__ import annotations

@@ -60,8 +60,8 @@ def require_existing_user(session: Session, name: str) -> User:
 def ensure_admin(db: Database, preset: str) -> str | None:
     """Make sure that there is an admin who can log in.
 
-    With a `preset` token that one is valid from now on, and any earlier preset is not. Without, the first call makes a
-    token and returns it; later calls return None.
+    With a `preset` token that one is valid from now on, and any earlier preset is not. Without, the first
+    call makes a token and returns it; later calls return None.
     """
     with db.transaction() as session:
         admin = queries.find_user(session, ADMIN)

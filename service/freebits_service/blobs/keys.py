@@ -4,10 +4,10 @@
     blobs/container/<aa>/<stored sha256>.<origin>   the container, named by the digest of its own bytes
     staging/<handle>                             an upload or an encoding in progress (the store's own business)
 
-``<aa>`` are the first two hex digits, so that no folder holds everything. ``<origin>`` is the upload (``u-<id>``) or
-the attempt of a job (``j-<id>-<attempt>``) that wrote the object. It makes every key belong to one writer: a key is
-never written again once the collector has decided to delete it, so deletion can never hit a newer object with the same
-content; and an object without a row shows whose it was.
+``<aa>`` are the first two hex digits, so that no folder holds everything. ``<origin>`` is the upload
+(``u-<id>``) or the attempt of a job (``j-<id>-<attempt>``) that wrote the object. It makes every key belong
+to one writer: a key is never written again once the collector has decided to delete it, so deletion can never
+hit a newer object with the same content; and an object without a row shows whose it was.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Objects as files in a folder.
 
-A staged upload is one sparse file; each part is written at its offset, so parts may come in any order and finishing
-copies nothing: fsync, rename into place, fsync of the folder. A reader holds the file open, so it reads on after the
-object was deleted.
+A staged upload is one sparse file; each part is written at its offset, so parts may come in any order and
+finishing copies nothing: fsync, rename into place, fsync of the folder. A reader holds the file open, so it
+reads on after the object was deleted.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from ..errors import StorageFull
 from .store import Buffer, ObjectNotFound, StoredObject
 
 STAGING = "staging"
-# EFBIG is what a file-size limit (RLIMIT_FSIZE, or the file system's own) answers; for a caller it is the same.
+# EFBIG is what a file-size limit (RLIMIT_FSIZE, or the file system's own) answers; for a caller it is the
+# same.
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _MAX_BUFFERS = 512  # of one writev; IOV_MAX is 1024 on Linux and macOS
 

@@ -1,9 +1,9 @@
 """What the hub needs of a store for objects: whole, immutable, named by a key.
 
-The shape is that of S3: an object appears whole or not at all; it is written as numbered parts in any order under a
-*handle* and appears under its key when the handle is finished. Writing the same part or finishing the same handle
-again gives the same result, so a caller may retry every call here after any failure but StorageFull. No call is a lock:
-who wins a race is decided by the database.
+The shape is that of S3: an object appears whole or not at all; it is written as numbered parts in any order
+under a *handle* and appears under its key when the handle is finished. Writing the same part or finishing the
+same handle again gives the same result, so a caller may retry every call here after any failure but
+StorageFull. No call is a lock: who wins a race is decided by the database.
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ class BlobStore(Protocol):
     def finish(self, handle: str, key: str) -> None:
         """Make the staged bytes the object `key`, durably and at once; the object's age begins now.
 
-        Finishing again, with nothing staged and the object there, is success. Raises ObjectNotFound when neither
-        is there, StorageFull.
+        Finishing again, with nothing staged and the object there, is success. Raises ObjectNotFound when
+        neither is there, StorageFull.
         """
         ...
 

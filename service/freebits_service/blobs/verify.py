@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
-from freebits_codecs.errors import CodecError
-
 from freebits_codecs import ContainerReader
+from freebits_codecs.errors import CodecError
 
 from ..errors import DigestMismatch
 from ..settings import MIB
@@ -33,7 +32,8 @@ def check_bytes(reader: ObjectReader, nbytes: int, sha256: str) -> None:
 def check_container(reader: ObjectReader, nbytes: int, sha256: str) -> None:
     """Raises DigestMismatch unless the container decodes to a file of this size and digest.
 
-    The size it claims is compared before anything is decoded, so a small container cannot make us decode for hours.
+    The size it claims is compared before anything is decoded, so a small container cannot make us decode for
+    hours.
     """
     try:
         container = ContainerReader(reader)

@@ -9,8 +9,8 @@ What a crash right after each step leaves, and who cleans it up:
     4  container stored, decoded again, digest compared     both copies, raw one served     job is run again
     5  location swapped to the container, one transaction   raw copy not served any more    collector, after grace
 
-Step 3 is the only commit point. Its last statement is the compare-and-set of the branch head; whatever fails before
-it leaves nothing.
+Step 3 is the only commit point. Its last statement is the compare-and-set of the branch head; whatever fails
+before it leaves nothing.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ CPU_QUEUE = "cpu"
 def commit(hub: Hub, caller: Principal, namespace: str, name: str, body: schemas.NewCommit) -> schemas.Commit:
     """Apply the operations to the branch, if it is still at ``body.parent``.
 
-    Raises HeadMoved, BlobMissing, SizeMismatch, InvalidPath, InvalidName, PathNotFound, TooLarge, InvalidRequest, and
-    what access raises.
+    Raises HeadMoved, BlobMissing, SizeMismatch, InvalidPath, InvalidName, PathNotFound, TooLarge,
+    InvalidRequest, and what access raises.
     """
     limit = hub.settings.max_commit_operations
     if len(body.operations) > limit:

@@ -59,7 +59,8 @@ def usable_blob_ids(
 ) -> set[int]:
     """Those of the blobs that a caller has proved to have: uploaded by it, or in a repo it may read.
 
-    Knowing a digest is not having the content: without this test anybody could fetch a private file by its hash.
+    Knowing a digest is not having the content: without this test anybody could fetch a private file by its
+    hash.
     """
     readable = or_(Repo.visibility == "public", Repo.namespace == own)
     held = (

@@ -1,9 +1,9 @@
 """Which blobs are being read, so that the collector leaves their objects alone.
 
-Writing a row for every GET would make readers wait for writers. Instead a process counts its open blobs in memory and
-every `FLUSH_S` seconds extends the lease of all of them in one statement. A read shorter than that needs no lease: an
-object stays for the grace period after it stopped being served, and the grace period of the collector is never taken
-shorter than two flushes.
+Writing a row for every GET would make readers wait for writers. Instead a process counts its open blobs in
+memory and every `FLUSH_S` seconds extends the lease of all of them in one statement. A read shorter than that
+needs no lease: an object stays for the grace period after it stopped being served, and the grace period of
+the collector is never taken shorter than two flushes.
 """
 
 from __future__ import annotations

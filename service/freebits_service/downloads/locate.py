@@ -69,7 +69,8 @@ def represent(blob: Blob, wants_container: bool) -> Representation:
 def cache_control(located: Located, answer: Representation, wants_container: bool) -> str:
     """What was asked for by commit never changes; the rest is revalidated (cheaply, by its ETag).
 
-    Somebody who asked for a container that is not there yet should get it later, so that answer is revalidated too.
+    Somebody who asked for a container that is not there yet should get it later, so that answer is
+    revalidated too.
     """
     if not located.by_commit or (wants_container and answer.form != "container"):
         return "no-cache" if located.is_public else "private, no-cache"

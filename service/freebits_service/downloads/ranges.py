@@ -22,8 +22,8 @@ class ByteRange:
 def parse_range(header: str | None, nbytes: int) -> ByteRange | None:
     """The requested range of a body of `nbytes`; None for the whole of it.
 
-    ``a-b``, ``a-`` and ``-n`` are understood. Anything else (several ranges, other units, nonsense) may be ignored by
-    the RFC, and is. Raises RangeNotSatisfiable for a range that has no byte of the body.
+    ``a-b``, ``a-`` and ``-n`` are understood. Anything else (several ranges, other units, nonsense) may be
+    ignored by the RFC, and is. Raises RangeNotSatisfiable for a range that has no byte of the body.
 
     >>> parse_range("bytes=-3", 10)
     ByteRange(start=7, stop=10)

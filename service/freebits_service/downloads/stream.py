@@ -1,7 +1,8 @@
 """Send an object, as it is or decoded, in pieces of 1 MiB with bounded memory.
 
-Pieces are made in a thread, one ahead of the one being sent: while the socket drains, the next piece is read and
-decoded. 1 MiB because smaller pieces cost a thread hop each (64 KiB is five times slower), larger ones only memory.
+Pieces are made in a thread, one ahead of the one being sent: while the socket drains, the next piece is read
+and decoded. 1 MiB because smaller pieces cost a thread hop each (64 KiB is five times slower), larger ones
+only memory.
 """
 
 from __future__ import annotations

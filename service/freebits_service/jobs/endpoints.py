@@ -7,11 +7,9 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Response
 
 from ..accounts.principal import require_admin
-from ..accounts.queries import record
-from ..errors import JobNotFound
 from ..http_context import Caller, HubDep
 from ..schemas import Job, JobList
-from . import queries
+from . import operations, queries
 
 router = APIRouter(tags=["jobs"], prefix="/jobs")
 State = Literal["queued", "running", "done", "parked", "cancelled"]
@@ -38,9 +36,7 @@ def retry_job(job_id: int, hub: HubDep, caller: Caller) -> Response:
     """Queue a parked or cancelled job again."""
     require_admin(caller)
     with hub.db.transaction() as session:
-        if not queries.retry_job(session, job_id):
-            raise JobNotFound(f"no parked or cancelled job {job_id}", job=job_id)
-        record(session, caller.name, "job.retry", job_id=job_id)
+        operations.retry(session, caller, job_id)
     return Response(status_code=204)
 
 
@@ -49,7 +45,5 @@ def cancel_job(job_id: int, hub: HubDep, caller: Caller) -> Response:
     """Stop a queued or running job; its blob stays as it is."""
     require_admin(caller)
     with hub.db.transaction() as session:
-        if not queries.cancel_job(session, job_id):
-            raise JobNotFound(f"no queued or running job {job_id}", job=job_id)
-        record(session, caller.name, "job.cancel", job_id=job_id)
+        operations.cancel(session, caller, job_id)
     return Response(status_code=204)

@@ -151,7 +151,10 @@ def cancel_jobs_of_blob(session: Session, blob_id: int, outcome: str) -> None:
 
 
 def cancel_job(session: Session, job_id: int) -> bool:
-    """Stop a queued or running job; the worker notices at its next progress note."""
+    """Stop a queued or running job; the worker notices at its next progress note.
+
+    The blob stays as it is; False when there is no such job.
+    """
     statement = (
         update(Job)
         .where(Job.id == job_id, Job.state.in_(ACTIVE))
@@ -182,13 +185,7 @@ def list_jobs(session: Session, state: str | None, after: int | None, limit: int
     return session.scalars(statement).all()
 
 
-def running_attempts(session: Session, worker_ids: Sequence[str]) -> Sequence[tuple[int, int]]:
-    """(job, attempt) of the jobs that these workers run."""
-    statement = select(Job.id, Job.attempt).where(Job.state == "running", Job.worker_id.in_(worker_ids))
-    return [(job_id, attempt) for job_id, attempt in session.execute(statement)]
-
-
-def all_running_attempts(session: Session) -> Sequence[tuple[int, int]]:
+def running_attempts(session: Session) -> Sequence[tuple[int, int]]:
     """(job, attempt) of all running jobs."""
     rows = session.execute(select(Job.id, Job.attempt).where(Job.state == "running"))
     return [(job_id, attempt) for job_id, attempt in rows]
@@ -211,3 +208,14 @@ def silent_workers(session: Session, dead_after_s: float) -> Sequence[str]:
 def forget_worker(session: Session, worker_id: str) -> None:
     """A worker ended and its jobs are handed on."""
     session.execute(delete(Worker).where(Worker.id == worker_id))
+
+
+def requeue_lost(session: Session, job_id: int, attempt: int) -> bool:
+    """Queue a job again whose attempt nobody runs; False when that is not the current attempt any more."""
+    statement = (
+        update(Job)
+        .where(Job.id == job_id, Job.state == "running", Job.attempt == attempt)
+        .values(state="queued", not_before=now())
+        .returning(Job.id)
+    )
+    return session.scalar(statement) is not None

@@ -1,13 +1,13 @@
 """How the files of a revision are cut into pages, and how a commit changes them. Pure.
 
-A tree is the sorted list of its files, cut into pages where the content says so: a page ends after every path whose
-CRC-32 is divisible by 64, or at 512 files. The cuts depend on nothing but the files, so two revisions that differ in
-one file share all pages but about one, wherever the file lies.
+A tree is the sorted list of its files, cut into pages where the content says so: a page ends after every path
+whose CRC-32 is divisible by 64, or at 512 files. The cuts depend on nothing but the files, so two revisions
+that differ in one file share all pages but about one, wherever the file lies.
 
-Why not a table of files per commit: a repo of 10,000 files would write 10,000 rows for each changed file. Why not
-git's tree per directory: checkpoints often lie in one flat folder, where it shares nothing, and a listing over
-directories is a walk, not a scan. Pages cost about n/64 rows of spans plus 64 of entries per changed file, a path is
-found by two index look-ups, and a recursive listing is one scan in the order of the answer.
+Why not a table of files per commit: a repo of 10,000 files would write 10,000 rows for each changed file. Why
+not git's tree per directory: checkpoints often lie in one flat folder, where it shares nothing, and a listing
+over directories is a walk, not a scan. Pages cost about n/64 rows of spans plus 64 of entries per changed
+file, a path is found by two index look-ups, and a recursive listing is one scan in the order of the answer.
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ Changes = Mapping[str, Leaf | None]
 def edit(spans: Sequence[Span], changes: Changes, load: LoadPages) -> list[Span | NewPage]:
     """The pages of the tree after `changes` (path -> file, or None to delete it).
 
-    `spans` is the whole old tree in order, `load` gives the files of pages by their ids; only pages that a change
-    touches are asked for. Raises PathNotFound for a deletion of nothing, InvalidPath when a file would also be a
-    directory, InvalidRequest for no changes.
+    `spans` is the whole old tree in order, `load` gives the files of pages by their ids; only pages that a
+    change touches are asked for. Raises PathNotFound for a deletion of nothing, InvalidPath when a file would
+    also be a directory, InvalidRequest for no changes.
     """
     if not changes:
         raise InvalidRequest("a commit needs at least one operation")

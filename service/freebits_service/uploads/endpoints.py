@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from ..errors import InvalidRequest
 from ..http_context import Caller, HubDep, Segment
+from ..metrics import RECEIVED
 from ..names import is_sha256
 from ..schemas import NewUpload, Part, Upload
 from . import operations
@@ -69,7 +70,9 @@ async def put_part(
     with hub.store.write_part(found.row.staging, number, plan.offset) as writer:
         sha256 = await receive_part(request.stream(), writer, plan, x_part_sha256)
         await asyncio.to_thread(writer.finish)
-    return await run_in_threadpool(operations.note_part, hub, found, plan, sha256)
+    part = await run_in_threadpool(operations.note_part, hub, found, plan, sha256)
+    RECEIVED.inc(part.nbytes)
+    return part
 
 
 @router.post("/{upload_id}/complete")

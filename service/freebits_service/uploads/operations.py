@@ -1,8 +1,9 @@
 """Upload sessions: begin, receive parts, complete, drop.
 
-Completion verifies before it keeps: SHA-256 over the stored bytes, and for a container over what it decodes to. Then
-the object gets its key, and one transaction makes the upload complete and the blob known. A crash in between leaves an
-object under a key that only this upload can have; completing again finds it there and goes on.
+Completion verifies before it keeps: SHA-256 over the stored bytes, and for a container over what it decodes
+to. Then the object gets its key, and one transaction makes the upload complete and the blob known. A crash in
+between leaves an object under a key that only this upload can have; completing again finds it there and goes
+on.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from .. import schemas
 from ..accounts.principal import Principal, require_user
+from ..blobs import queries as blobs
 from ..blobs.keys import container_key, raw_key, upload_origin
 from ..blobs.store import ObjectNotFound, ObjectReader
 from ..blobs.verify import check_bytes, check_container, sha256_of
@@ -265,15 +267,15 @@ def _make_known(hub: Hub, row: Upload, key: str) -> bool:
         if not queries.complete_upload(session, row.id, in_seconds(hub.settings.upload_ttl_s)):
             raise UploadNotFound(row.id)
         queries.drop_parts(session, row.id)
-        blob = queries.find_blob(session, row.sha256)
+        blob = blobs.find_blob(session, row.sha256)
         stored = (row.stored_nbytes, row.stored_sha256)
         if blob is None and row.encoding == "identity":
-            queries.add_raw_blob(session, row.sha256, row.nbytes, key)
+            blobs.add_raw_blob(session, row.sha256, row.nbytes, key)
             return False
         if blob is None:
-            queries.add_encoded_blob(session, row.sha256, row.nbytes, key, stored)
+            blobs.add_encoded_blob(session, row.sha256, row.nbytes, key, stored)
             return False
-        if row.encoding == "freebits" and queries.swap_to_container(session, blob.id, key, stored):
+        if row.encoding == "freebits" and blobs.swap_to_container(session, blob.id, key, stored):
             cancel_jobs_of_blob(session, blob.id, "a client sent the container")
             return False
         return True

@@ -1,7 +1,8 @@
 """Take the bytes of one part from the network into the store.
 
-Chunks arrive in pieces of some 70 kB; they are gathered to 1 MiB, hashed and written in a thread while the next ones
-arrive, at most one batch in flight. That is the fastest of the ways measured, and bounds memory to about 2 MiB.
+Chunks arrive in pieces of some 70 kB; they are gathered to 1 MiB, hashed and written in a thread while the
+next ones arrive, at most one batch in flight. That is the fastest of the ways measured, and bounds memory to
+about 2 MiB.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ async def receive_part(
 ) -> str:
     """Write the body as one part; returns its SHA-256.
 
-    Raises PartMismatch when it has another length or digest than announced, StorageFull. Whatever is raised, the
-    part does not count; its place in the staging area may hold some of its bytes, to be overwritten.
+    Raises PartMismatch when it has another length or digest than announced, StorageFull. Whatever is raised,
+    the part does not count; its place in the staging area may hold some of its bytes, to be overwritten.
     """
     sink = _Sink(writer)
     in_flight: asyncio.Task[None] | None = None

@@ -1,0 +1,71 @@
+"""Statements over blobs: which content there is and where it is served from."""
+
+from __future__ import annotations
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from ..clock import now
+from ..models import Blob
+
+
+def find_blob(session: Session, sha256: str) -> Blob | None:
+    """The blob of this digest."""
+    return session.scalar(select(Blob).where(Blob.sha256 == sha256))
+
+
+def add_raw_blob(session: Session, sha256: str, nbytes: int, key: str) -> Blob:
+    """A blob whose original bytes are at `key`."""
+    blob = Blob(sha256=sha256, nbytes=nbytes, state="raw", raw_key=key, created_at=now())
+    session.add(blob)
+    session.flush()
+    return blob
+
+
+def add_encoded_blob(session: Session, sha256: str, nbytes: int, key: str, stored: tuple[int, str]) -> Blob:
+    """A blob whose container is at `key`; `stored` is the container's size and digest."""
+    blob = Blob(
+        sha256=sha256,
+        nbytes=nbytes,
+        state="encoded",
+        container_key=key,
+        container_nbytes=stored[0],
+        container_sha256=stored[1],
+        created_at=now(),
+        encoded_at=now(),
+    )
+    session.add(blob)
+    session.flush()
+    return blob
+
+
+def swap_to_container(session: Session, blob_id: int, key: str, stored: tuple[int, str]) -> bool:
+    """Serve a blob from its container from now on; False when it is served from one already."""
+    statement = (
+        update(Blob)
+        .where(Blob.id == blob_id, Blob.state != "encoded")
+        .values(
+            state="encoded",
+            container_key=key,
+            container_nbytes=stored[0],
+            container_sha256=stored[1],
+            encoded_at=now(),
+        )
+        .returning(Blob.id)
+    )
+    return session.scalar(statement) is not None
+
+
+def settle_raw(session: Session, blob_id: int) -> None:
+    """A blob stays as it is: no job is pending on it."""
+    session.execute(update(Blob).where(Blob.id == blob_id, Blob.state == "encoding").values(state="raw"))
+
+
+def mark_encoding(session: Session, blob_id: int) -> None:
+    """A job is pending on a raw blob."""
+    session.execute(update(Blob).where(Blob.id == blob_id, Blob.state == "raw").values(state="encoding"))
+
+
+def is_container_in_use(session: Session, key: str) -> bool:
+    """Whether a blob is served from this object."""
+    return session.scalar(select(Blob.id).where(Blob.container_key == key)) is not None

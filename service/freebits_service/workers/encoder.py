@@ -1,0 +1,204 @@
+"""Encode and verify objects in a child process.
+
+A process of its own can be killed at any moment (a job was cancelled), gives its memory back, cannot hold up
+the heartbeat, and takes nobody with it when a checkpoint makes the native code crash. It stays for many jobs,
+because starting one costs more than encoding a small file. It ends with its parent: its end of the pipe
+breaks.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+from freebits_codecs import encode_file
+
+from ..blobs.files import ObjectFile, PartFile
+from ..blobs.local import LocalBlobStore
+from ..blobs.store import BlobStore
+from ..blobs.verify import check_bytes, check_container, sha256_of
+from ..errors import DigestMismatch, StorageFull
+from ..settings import Settings
+
+PROGRESS_EVERY_S = 0.5
+
+
+class EncoderDied(RuntimeError):
+    """The child process ended in the middle of a task (crash or out of memory)."""
+
+
+class EncodingFailed(RuntimeError):
+    """The child process could not do a task; the message is its error."""
+
+
+class Cancelled(RuntimeError):
+    """Nobody wants the task done any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encode:
+    """Encode the object `raw_key`, whose content must have this digest, into the staged upload `handle`."""
+
+    raw_key: str
+    handle: str
+    sha256: str
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """Check that the staged upload `handle` has these bytes and decodes to a file of this size and digest."""
+
+    handle: str
+    stored_nbytes: int
+    stored_sha256: str
+    nbytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A container in the staging area."""
+
+    nbytes: int
+    sha256: str
+    encode_s: float
+
+
+Task = Encode | Verify
+
+
+class EncoderProcess:
+    """One child process; does one task at a time, whoever asks."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._process: multiprocessing.process.BaseProcess | None = None
+        self._connection: Connection[Any, Any] | None = None
+        self._stopped = threading.Event()
+
+    def run(self, task: Task, still_wanted: Callable[[int], bool]) -> Encoded | None:
+        """Do a task; `still_wanted(nbytes done)` is asked every so often and may end it.
+
+        Raises EncodingFailed, StorageFull, EncoderDied, Cancelled.
+        """
+        with self._lock:
+            connection = self._connected()
+            try:
+                connection.send(task)
+                return self._await_result(connection, still_wanted)
+            except (EOFError, OSError):
+                if self._stopped.is_set():
+                    threading.Event().wait()  # the worker is ending; this is no failure of the job
+                status = self._end()
+                raise EncoderDied(f"the encoding process ended with status {status}") from None
+            except Cancelled:
+                self._end()
+                raise
+
+    def stop(self) -> None:
+        """Kill the child because this process ends; a task it was at never returns."""
+        self._stopped.set()
+        process = self._process
+        if process is not None:
+            process.kill()
+
+    def _await_result(
+        self, connection: Connection[Any, Any], still_wanted: Callable[[int], bool]
+    ) -> Encoded | None:
+        done_nbytes = 0
+        while True:
+            while not connection.poll(PROGRESS_EVERY_S):
+                if not still_wanted(done_nbytes):
+                    raise Cancelled("the job was cancelled or handed on")
+            kind, value = connection.recv()
+            if kind == "progress":
+                done_nbytes = value
+            elif kind == "full":
+                raise StorageFull()
+            elif kind == "failed":
+                raise EncodingFailed(value)
+            else:
+                result: Encoded | None = value
+                return result
+
+    def _connected(self) -> Connection[Any, Any]:
+        if self._connection is None or self._process is None or not self._process.is_alive():
+            context = multiprocessing.get_context(
+                "spawn"
+            )  # threads are running: forking would copy held locks
+            self._connection, theirs = context.Pipe()
+            self._process = context.Process(target=serve, args=(theirs, self._settings), daemon=True)
+            self._process.start()
+            theirs.close()
+        return self._connection
+
+    def _end(self) -> int | None:
+        process, connection = self._process, self._connection
+        self._process = self._connection = None
+        if connection is not None:
+            connection.close()
+        if process is None:
+            return None
+        process.kill()
+        process.join()
+        return process.exitcode
+
+
+def serve(connection: Connection[Any, Any], settings: Settings) -> None:
+    """The child: do tasks until the parent goes away."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    store = LocalBlobStore(settings.objects)
+    while True:
+        try:
+            task = connection.recv()
+        except EOFError:
+            return
+        connection.send(_answer(store, task, connection))
+
+
+def _answer(store: BlobStore, task: Task, connection: Connection[Any, Any]) -> tuple[str, object]:
+    try:
+        if isinstance(task, Encode):
+            return "done", _encode(store, task, connection)
+        return "done", _verify(store, task)
+    except StorageFull:
+        return "full", None
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # whatever a hostile file provokes is this task's failure, not the process's
+        return "failed", f"{type(error).__name__}: {error}"
+
+
+def _encode(store: BlobStore, task: Encode, connection: Connection[Any, Any]) -> Encoded:
+    begun = last_told = time.monotonic()
+
+    def tell(original_nbytes: int, _stored_nbytes: int) -> None:
+        nonlocal last_told
+        if time.monotonic() - last_told > PROGRESS_EVERY_S:
+            last_told = time.monotonic()
+            connection.send(("progress", original_nbytes))
+
+    with store.open(task.raw_key) as reader, store.write_part(task.handle, 0, 0) as writer:
+        summary = encode_file(
+            ObjectFile(reader), PartFile(writer), threads=task.threads, progress=tell, sha256=True
+        )
+        writer.finish()
+    encode_s = time.monotonic() - begun
+    if summary.sha256 != task.sha256:
+        raise DigestMismatch(f"the raw object has SHA-256 {summary.sha256}, its blob is {task.sha256}")
+    with store.open_staged(task.handle) as staged:
+        return Encoded(staged.nbytes, sha256_of(staged), encode_s)
+
+
+def _verify(store: BlobStore, task: Verify) -> None:
+    with store.open_staged(task.handle) as staged:
+        check_bytes(staged, task.stored_nbytes, task.stored_sha256)
+        check_container(staged, task.nbytes, task.sha256)
