@@ -127,6 +127,7 @@ def datatype(body: Cursor) -> str | None:
     body.skip(2)
     itemsize = body.uint(4)
     if kind == _FIXED and not flags & 1:
+        body.skip(4)  # bit offset and precision: an enum's names follow
         name = f"{'I' if flags & _SIGNED else 'U'}{8 * itemsize}"
         return name if name in DTYPES else None
     if kind == _FLOAT and not flags & _BIG_ENDIAN:

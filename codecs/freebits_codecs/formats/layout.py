@@ -22,7 +22,7 @@ MAX_NAME_LENGTH = 1024
 MAX_NAMES_LENGTH = 1 << 26
 """Characters of all names of a layout together."""
 
-MAX_STEPS = 1 << 22
+MAX_STEPS = 1 << 21
 """The smallest things readers do (a metadata value, a protobuf field, a pickle opcode), over all members.
 
 A tokenizer in GGUF needs half a million, an optimizer state of 30,000 tensors one million; this many take

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from freebits_codecs.formats.layout import MAX_RANK, Budget, Found
-from freebits_codecs.formats.source import Cursor, Source, Unreadable
+from freebits_codecs.formats.source import Source, Unreadable
 
 NAME = "onnx"
 
@@ -15,7 +16,10 @@ MAX_DEPTH = 16
 
 MAX_IR_VERSION = 64
 
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+MAX_VARINT_NBYTES = 10
+
+_VARINT, _BYTES = 0, 2
+_FIXED_NBYTES = {1: 8, 5: 4}
 
 # field numbers of onnx.proto3
 _MODEL_FIELDS = {1, 2, 3, 4, 5, 6, 7, 8, 14, 20, 25, 26}
@@ -35,8 +39,7 @@ _DTYPES = {
 _COMPLEX = {14: "F32", 15: "F64"}
 
 
-@dataclass(frozen=True, slots=True)
-class _Field:
+class _Field(NamedTuple):
     """A field: its number and wire type, and either its value or the bytes [start, stop)."""
 
     number: int
@@ -108,37 +111,39 @@ def _integers(source: Source, field: _Field) -> list[int]:
     """A repeated integer field: one value, or several packed."""
     if field.kind == _VARINT:
         return [field.value]
-    cursor = Cursor(source, field.start, field.stop)
-    return [_varint(cursor) for _ in range(MAX_RANK + 1) if cursor.at < cursor.stop]
+    packed = source.read_at(field.start, min(field.stop - field.start, MAX_VARINT_NBYTES * (MAX_RANK + 1)))
+    values, at = [], 0
+    while at < len(packed):
+        value, at = _varint(packed, at)
+        values.append(value)
+    return values
 
 
 def _fields(source: Source, start: int, stop: int, budget: Budget) -> Iterator[_Field]:
     """The fields of a message that lies at [start, stop)."""
-    cursor = Cursor(source, start, stop)
-    while cursor.at < stop:
+    while start < stop:
         budget.step()
-        tag = _varint(cursor)
-        number, kind, value = tag >> 3, tag & 7, 0
-        field_start = cursor.at
-        if kind == _VARINT:
-            value = _varint(cursor)
-        elif kind == _BYTES:
-            nbytes = _varint(cursor)
-            field_start = cursor.at
-            cursor.skip(nbytes)
-        elif kind in (_FIXED64, _FIXED32):
-            cursor.skip(8 if kind == _FIXED64 else 4)
-        else:
-            raise Unreadable(f"a field of wire type {kind} at {field_start}")
-        yield _Field(number, kind, value, field_start, cursor.at)
+        head = source.read_at(start, min(stop - start, 2 * MAX_VARINT_NBYTES))
+        tag, at = _varint(head, 0)
+        kind, value, nbytes = tag & 7, 0, _FIXED_NBYTES.get(tag & 7, 0)
+        if kind in (_VARINT, _BYTES):
+            value, at = _varint(head, at)
+            nbytes = value if kind == _BYTES else 0
+        elif not nbytes:
+            raise Unreadable(f"a field of wire type {kind} at {start}")
+        body, start = start + at, start + at + nbytes
+        if start > stop:
+            raise Unreadable(f"a field at {body} passes the end of its message at {stop}")
+        yield _Field(tag >> 3, kind, value, body, start)
 
 
-def _varint(cursor: Cursor) -> int:
-    """An unsigned integer, 7 bits a byte, at most 10 bytes."""
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """An unsigned integer of 7 bits a byte, and the index after it."""
     value = 0
-    for shift in range(0, 70, 7):
-        byte = cursor.uint(1)
+    for shift in range(0, 7 * MAX_VARINT_NBYTES, 7):
+        byte = data[at]
+        at += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return value
-    raise Unreadable(f"an integer of more than 10 bytes at {cursor.at}")
+            return value, at
+    raise Unreadable(f"an integer of more than {MAX_VARINT_NBYTES} bytes")

@@ -15,9 +15,6 @@ from dataclasses import dataclass
 from freebits_codecs.formats.layout import Budget
 from freebits_codecs.formats.source import Unreadable
 
-MAX_OPCODES = 1 << 21
-"""Enough for the names and views of 40,000 tensors."""
-
 MAX_INTEGER_NBYTES = 32
 MAX_GLOBAL_LENGTH = 1024
 
@@ -59,11 +56,11 @@ def unpickle(data: bytes, start: int, budget: Budget) -> tuple[object, int]:
     Raises
     ------
     Unreadable
-        Not a pickle, cut short, an opcode outside the known ones, or more than `MAX_OPCODES`.
+        Not a pickle, cut short, an opcode outside the known ones, or more opcodes than the budget has steps.
     """
     machine = _Machine(data, start)
     try:
-        return machine.run(min(MAX_OPCODES, budget.steps)), machine.at
+        return machine.run(budget.steps), machine.at
     except (IndexError, KeyError, ValueError) as error:
         raise Unreadable(f"no pickle: {error!r} at byte {machine.at}") from error
     finally:
@@ -129,8 +126,9 @@ class _Machine:
         self.put(len(self._memo))
 
     def tuple_of(self, count: int) -> None:
-        items = [self.pop() for _ in range(count)]
-        self.push(tuple(reversed(items)))
+        if len(self._stack) < count:
+            raise Unreadable("a pickled tuple of more than there is")
+        self._stack[-count:] = [tuple(self._stack[-count:])]
 
     def integer(self, nbytes: int) -> None:
         if nbytes > MAX_INTEGER_NBYTES:

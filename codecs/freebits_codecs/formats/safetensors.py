@@ -53,7 +53,9 @@ def read(source: Source, found: Found) -> None:
             _read_entry(json.loads(entry["name"]), value, 8 + header_nbytes, found)
 
 
-def _read_entry(name: str, entry: dict[str, object], data_start: int, found: Found) -> None:
+def _read_entry(name: str, entry: object, data_start: int, found: Found) -> None:
+    if not isinstance(entry, dict):
+        raise Unreadable(f"the entry of tensor {name[:80]!r} is no object")
     dtype, shape = str(entry.get("dtype")), _integers(entry.get("shape"))
     offsets = _integers(entry.get("data_offsets"))
     if len(offsets) != 2 or not 0 <= offsets[0] <= offsets[1]:

@@ -9,6 +9,7 @@ same sample, by `MIN_GAIN`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import zstandard
@@ -32,6 +33,9 @@ MAX_EXPONENT_LANE_BITS = 7.0
 
 MIN_EXPONENT_LANE_BITS = 0.01
 """Below it a lane is constant, such as the low bytes of floats that were widened."""
+
+MAX_EXPONENT_BITS = {"F16": 4.0, "BF16": 6.0, "F32": 6.0, "F64": 6.5}
+"""Entropy of the exponents of any weights; integers read as floats have flatter ones."""
 
 _MAX_PHASES = 2
 _PIECES = 4
@@ -112,7 +116,10 @@ def _phases(bits_per_byte: NDArray[np.float64]) -> list[int]:
 
 
 def _float_bits(sample: NDArray[np.uint8], name: str, phase: int) -> float:
-    """Bits of the sample as elements of one type: exponents, sign with the top mantissa bits, lower bytes."""
+    """Bits of the sample as elements of one type: exponents, sign with the top mantissa bits, lower bytes.
+
+    Infinite where the exponents are flatter than those of any weights.
+    """
     dtype = DTYPES[name]
     body = sample[phase : phase + (sample.nbytes - phase) // dtype.itemsize * dtype.itemsize]
     elements = body.view(f"<u{dtype.itemsize}")
@@ -121,10 +128,17 @@ def _float_bits(sample: NDArray[np.uint8], name: str, phase: int) -> float:
     exponents = (elements >> dtype.mantissa_bits) & ((1 << dtype.exponent_bits) - 1)
     top = (elements >> (8 * low_nbytes)) & ((1 << top_bits) - 1)
     sign = elements >> (8 * dtype.itemsize - 1)
+    exponent_bits = _plane_bits(exponents)
+    if exponent_bits > MAX_EXPONENT_BITS[name] * elements.size:
+        return np.inf
     columns = body.reshape(-1, dtype.itemsize)
-    planes = [exponents, top | (sign << top_bits), *(columns[:, lane] for lane in range(low_nbytes))]
-    bits = sum(float(_bits(np.bincount(plane.astype(np.intp)))) for plane in planes)
+    rest = [top | (sign << top_bits), *(columns[:, lane] for lane in range(low_nbytes))]
+    bits = exponent_bits + sum(_plane_bits(plane) for plane in rest)
     return bits * sample.nbytes / body.nbytes
+
+
+def _plane_bits(plane: NDArray[Any]) -> float:
+    return float(_bits(np.bincount(plane.astype(np.intp))))
 
 
 def _bits(counts: NDArray[np.intp]) -> NDArray[np.float64]:

@@ -23,7 +23,7 @@ class Unreadable(ValueError):
     """The bytes do not follow the format, or pass one of its limits. Never leaves this package."""
 
 
-HOSTILE = (ArithmeticError, LookupError, RecursionError, TypeError, ValueError, struct.error)
+HOSTILE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError, struct.error)
 """What taking apart bytes that mean to deceive may raise; `Unreadable` is a ValueError."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from freebits_codecs.formats.layout import Found
 from freebits_codecs.formats.pickle_machine import unpickle
 from freebits_codecs.formats.source import Source, Unreadable
-from freebits_codecs.formats.torch_objects import Storage, View, tensors_of
+from freebits_codecs.formats.torch_objects import Inventory, take_inventory
 from freebits_codecs.formats.torch_zip import MAX_PICKLE_NBYTES, add_view
 
 NAME = "torch-legacy"
@@ -24,15 +24,9 @@ def recognises(head: bytes) -> bool:
 def read(source: Source, found: Found) -> None:
     """Tensors by name and every storage, in file order."""
     root, keys, data_start = _pickles(source, found)
-    views: list[tuple[str, View]] = []
-    storages: dict[str, Storage] = {}
-    for name, leaf in tensors_of(root, found.budget):
-        storage = leaf.storage if isinstance(leaf, View) else leaf
-        storages.setdefault(storage.key, storage)
-        if isinstance(leaf, View):
-            views.append((name, leaf))
-    starts = _place(keys, storages, data_start, found)
-    for name, view in views:
+    inventory = take_inventory(root, found.budget)
+    starts = _place(keys, inventory, data_start, found)
+    for name, view in inventory.views:
         if view.storage.key in starts:
             add_view(name, view, starts[view.storage.key], view.storage.nbytes, found)
 
@@ -56,14 +50,14 @@ def _pickles(source: Source, found: Found) -> tuple[object, list[object], int]:
             return root, keys if isinstance(keys, list) else [], at
 
 
-def _place(keys: list[object], storages: dict[str, Storage], at: int, found: Found) -> dict[str, int]:
+def _place(keys: list[object], inventory: Inventory, at: int, found: Found) -> dict[str, int]:
     """Where each storage's data starts; ends at one whose length nobody knows."""
     starts: dict[str, int] = {}
     for key in keys:
-        storage = storages.get(key) if isinstance(key, str) else None
+        storage = inventory.storages.get(key) if isinstance(key, str) else None
         if storage is None:
             break
         starts[storage.key] = at + _COUNT_NBYTES
-        found.extent(storage.dtype or "U8", at + _COUNT_NBYTES, storage.nbytes)
+        found.extent(inventory.dtypes[storage.key], at + _COUNT_NBYTES, storage.nbytes)
         at += _COUNT_NBYTES + storage.nbytes
     return starts

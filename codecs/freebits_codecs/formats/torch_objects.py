@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeGuard
 
 from freebits_codecs.dtype import DTYPES
@@ -76,6 +76,27 @@ class View:
                 return 0 in self.shape
             expected *= dim
         return True
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """All that a checkpoint's pickle says. Keys of the dicts are those of the storages."""
+
+    views: list[tuple[str, View]] = field(default_factory=list)
+    storages: dict[str, Storage] = field(default_factory=dict)
+    dtypes: dict[str, str] = field(default_factory=dict)
+
+
+def take_inventory(root: object, budget: Budget) -> Inventory:
+    """Views in pickled order; an untyped storage has the dtype of the first view of it."""
+    inventory = Inventory()
+    for name, leaf in tensors_of(root, budget):
+        storage, dtype = (leaf.storage, leaf.dtype) if isinstance(leaf, View) else (leaf, "U8")
+        inventory.storages.setdefault(storage.key, storage)
+        inventory.dtypes.setdefault(storage.key, storage.dtype or dtype)
+        if isinstance(leaf, View):
+            inventory.views.append((name, leaf))
+    return inventory
 
 
 def tensors_of(root: object, budget: Budget) -> Iterator[tuple[str, View | Storage]]:

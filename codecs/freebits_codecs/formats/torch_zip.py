@@ -9,7 +9,7 @@ from freebits_codecs.formats.layout import Budget, Found
 from freebits_codecs.formats.pickle_machine import unpickle
 from freebits_codecs.formats.sniff import MAX_SAMPLE_NBYTES, sniff
 from freebits_codecs.formats.source import Source, Unreadable
-from freebits_codecs.formats.torch_objects import View, tensors_of
+from freebits_codecs.formats.torch_objects import Inventory, View, take_inventory
 from freebits_codecs.formats.zip_directory import Member
 
 NAME = "torch"
@@ -47,16 +47,16 @@ def _storages(members: Mapping[str, Member], folder: str) -> dict[str, Member]:
 
 
 def _read_storages(source: Source, pickle: Member, storages: Mapping[str, Member], found: Found) -> None:
-    dtypes: dict[str, str] = {}
+    inventory = Inventory()
     with found.attempt():
-        for name, leaf in tensors_of(_load(source, pickle, found.budget), found.budget):
-            storage = leaf.storage if isinstance(leaf, View) else leaf
-            element = leaf.dtype if isinstance(leaf, View) else "U8"
-            dtypes.setdefault(storage.key, storage.dtype or element)
-            if isinstance(leaf, View) and storage.key in storages:
-                add_view(name, leaf, storages[storage.key].start, storages[storage.key].nbytes, found)
+        inventory = take_inventory(_load(source, pickle, found.budget), found.budget)
+        for name, view in inventory.views:
+            if view.storage.key in storages:
+                add_view(
+                    name, view, storages[view.storage.key].start, storages[view.storage.key].nbytes, found
+                )
     for key, member in storages.items():
-        dtype = dtypes[key] if key in dtypes else _sniffed_dtype(source, member)
+        dtype = inventory.dtypes.get(key) or _sniffed_dtype(source, member)
         if dtype is not None:
             found.extent(dtype, member.start, member.nbytes)
 
