@@ -55,6 +55,15 @@ def zipnn_nbytes(data: memoryview, extents: Sequence[Extent]) -> int:
 
 
 def openzl_nbytes(data: memoryview, extents: Sequence[Extent]) -> int:
+    """One buffer per dtype, split into exponents (its choice of entropy coder) and fractions (stored)."""
+    return sum(
+        stored_nbytes(OpenZL(dtype) if dtype in FLOATS else OpenZL(dtype, "Zstd"), part)
+        for dtype, part in buffers_by_dtype(data, extents).items()
+        if len(part)
+    )
+
+
+def openzl_searched_nbytes(data: memoryview, extents: Sequence[Extent]) -> int:
     """The smaller of one buffer per dtype and every tensor alone, each under its best graph."""
     buffers = buffers_by_dtype(data, extents)
     per_dtype = sum(openzl_best(dtype, part) for dtype, part in buffers.items())
@@ -82,12 +91,14 @@ def bound_zstd_nbytes(data: memoryview, extents: Sequence[Extent]) -> int:
     return order0_nbytes(data, extents, min(len(rest), stored_nbytes(Zstd(19), rest)))
 
 
+PEERS = ("zstd-3", "zstd-19", "zipnn", "openzl", "openzl, searched")
 Column = Callable[[memoryview, Sequence[Extent]], int]
 COLUMNS: dict[str, Column] = {
     "zstd-3": lambda data, _: stored_nbytes(Zstd(3), data),
     "zstd-19": lambda data, _: stored_nbytes(Zstd(19), data),
     "zipnn": zipnn_nbytes,
     "openzl": openzl_nbytes,
+    "openzl, searched": openzl_searched_nbytes,
     "bound": bound_nbytes,
     "bound, rest zstd-19": bound_zstd_nbytes,
     "freebits": lambda data, _: stored_nbytes(Freebits(), data),
@@ -103,7 +114,15 @@ def measure(folder: Path, columns: dict[str, Column]) -> Iterator[dict[str, obje
             extents = min(guesses, key=lambda guess: order0_nbytes(memoryview(data), guess))
         row: dict[str, object] = {"file": str(path.relative_to(folder)), "nbytes": len(data)}
         row["dtypes"] = "+".join(sorted({extent.dtype for extent in extents}))
-        yield row | {name: column(memoryview(data), extents) for name, column in columns.items()}
+        sizes = {name: column(memoryview(data), extents) for name, column in columns.items()}
+        yield row | sizes | (compare(sizes) if "freebits" in sizes else {})
+
+
+def compare(sizes: dict[str, int]) -> dict[str, object]:
+    """freebits against the best peer and against the bound; below 1 is smaller, that is better."""
+    best_peer = min(sizes[name] for name in PEERS)
+    against = {"/ best peer": best_peer, "/ bound": sizes["bound"]}
+    return {head: f"{sizes['freebits'] / other:.4f}" for head, other in against.items()}
 
 
 def markdown(rows: Sequence[dict[str, object]]) -> str:
