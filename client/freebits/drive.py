@@ -43,10 +43,10 @@ class ThreadDriver:
         self._steps = ThreadPoolExecutor(steps_at_once, "freebits-step")
 
     def run(self, flow: Flow[T]) -> T:
-        """The result of `flow`. Ctrl-C stops its steps and waits for them to end."""
+        """The result of `flow`. Ctrl-C or SIGTERM stops its steps and waits for them to end."""
         try:
             return self._run(flow, _GivenUp(None))
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):
             self._stop()
             self.close()
             raise

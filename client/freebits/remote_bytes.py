@@ -50,7 +50,9 @@ class RemoteFile:
         self.nbytes = _total_nbytes(first)
         self._head = first.body
         self._tail: memoryview | None = None
-        self._blocks: dict[int, Future[memoryview]] | None = None
+        self._is_reading_ahead = False
+        self._origin: int | None = None
+        self._blocks: dict[int, Future[memoryview]] = {}
         self._lock = threading.Lock()
 
     def read_at(self, offset: int, nbytes: int) -> bytes:
@@ -68,23 +70,33 @@ class RemoteFile:
         return b"".join(pieces)
 
     def read_ahead(self) -> None:
-        """From now on fetch whole blocks, and those that follow, in parallel."""
-        self._blocks = {}
+        """From now on fetch whole blocks, and those that follow, in parallel.
+
+        The first read tells where the blocks begin, so that a resumed pull fetches nothing twice.
+        """
+        self._is_reading_ahead = True
 
     def close(self) -> None:
         """Drop blocks that nobody will read."""
         with self._lock:
-            for block in (self._blocks or {}).values():
+            for block in self._blocks.values():
                 block.cancel()
 
     def _piece(self, offset: int, stop: int) -> memoryview:
         """Some of the bytes [offset, stop), at least one."""
         if offset < len(self._head):
             return self._head[offset:stop]
-        if self._blocks is None:
+        origin = self._block_origin(offset)
+        if origin is None or offset < origin:
             return self._read_exactly(offset, stop)
-        number, start = divmod(offset - len(self._head), BLOCK_NBYTES)
-        return self._block(number)[start : start + stop - offset]
+        number, start = divmod(offset - origin, BLOCK_NBYTES)
+        return self._block(origin, number)[start : start + stop - offset]
+
+    def _block_origin(self, offset: int) -> int | None:
+        with self._lock:
+            if self._is_reading_ahead and self._origin is None:
+                self._origin = offset
+            return self._origin
 
     def _read_exactly(self, offset: int, stop: int) -> memoryview:
         tail_start = max(self.nbytes - _TAIL_NBYTES, len(self._head))
@@ -95,20 +107,19 @@ class RemoteFile:
             self._tail = self._fetch(tail_start, self.nbytes)
         return self._tail[offset - tail_start : stop - tail_start]
 
-    def _block(self, number: int) -> memoryview:
+    def _block(self, origin: int, number: int) -> memoryview:
         with self._lock:
-            assert self._blocks is not None
             for passed in [n for n in self._blocks if n < number - 1]:
                 del self._blocks[passed]
-            last = min(number + LOOKAHEAD, (self.nbytes - len(self._head) - 1) // BLOCK_NBYTES)
+            last = min(number + LOOKAHEAD, (self.nbytes - origin - 1) // BLOCK_NBYTES)
             for n in range(number, last + 1):
                 if n not in self._blocks:
-                    self._blocks[n] = self._executor.submit(self._fetch_block, n)
+                    self._blocks[n] = self._executor.submit(self._fetch_block, origin, n)
             wanted = self._blocks[number]
         return wanted.result()
 
-    def _fetch_block(self, number: int) -> memoryview:
-        start = len(self._head) + number * BLOCK_NBYTES
+    def _fetch_block(self, origin: int, number: int) -> memoryview:
+        start = origin + number * BLOCK_NBYTES
         return self._fetch(start, min(start + BLOCK_NBYTES, self.nbytes))
 
     def _fetch(self, start: int, stop: int) -> memoryview:

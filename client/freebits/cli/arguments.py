@@ -170,4 +170,5 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_ignored: object) -> None:
         import freebits  # noqa: PLC0415
 
-        parser.exit(message=f"freebits {freebits.__version__}\n")
+        print(f"freebits {freebits.__version__}")
+        parser.exit()

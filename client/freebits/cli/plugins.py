@@ -6,11 +6,15 @@ The service adds `serve` this way, so the client does not depend on it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.metadata import entry_points
 
 from freebits.errors import UsageError
 
 GROUP = "freebits.commands"
+OWN_COMMANDS = frozenset(
+    {"encode", "decode", "inspect", "verify", "push", "pull", "ls", "rm", "login", "logout", "whoami"}
+)
+"""Not looked up: reading the entry points of every installed package takes longer than most commands."""
+
 _BELONG_TO_SERVICE = frozenset({"serve", "worker"})
 
 
@@ -19,8 +23,10 @@ def find_plugin(name: str) -> Callable[[list[str]], int] | None:
 
     Raises UsageError when it is a command of the service and that is not installed.
     """
-    if name.startswith("-"):
+    if name.startswith("-") or name in OWN_COMMANDS:
         return None
+    from importlib.metadata import entry_points  # noqa: PLC0415  only plug-ins need it
+
     for point in entry_points(group=GROUP, name=name):
         try:
             return point.load()  # type: ignore[no-any-return]

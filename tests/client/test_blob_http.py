@@ -1,0 +1,256 @@
+"""Bytes over http.client: redirects, broken connections, proxies, TLS."""
+
+from __future__ import annotations
+
+import ssl
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from freebits.blob_http import BlobTransport
+from freebits.errors import ProtocolError, TransportError
+from freebits.retry import Retry
+from freebits.steps import PutPart
+
+Answer = Callable[[BaseHTTPRequestHandler], None]
+
+
+class Quiet(ThreadingHTTPServer):
+    """A server that keeps broken connections to itself."""
+
+    def handle_error(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def serving(answer: Answer, tls: ssl.SSLContext | None = None) -> Iterator[str]:
+    """A server whose every request is answered by `answer`; its address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            answer(self)
+
+        do_PUT = do_GET  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = Quiet(("127.0.0.1", 0), Handler)
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    yield f"{'https' if tls else 'http'}://localhost:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def send(handler: BaseHTTPRequestHandler, status: int, body: bytes = b"", **headers: str) -> None:
+    """An answer with a length."""
+    handler.send_response(status)
+    handler.send_header("Content-Length", str(len(body)))
+    for key, value in headers.items():
+        handler.send_header(key.replace("_", "-"), value)
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
+@contextmanager
+def transport(
+    endpoint: str, *, retries: int = 0, context: ssl.SSLContext | None = None
+) -> Iterator[BlobTransport]:
+    """A transport with a token that fails fast."""
+    used = BlobTransport(
+        endpoint,
+        "secret",
+        Retry(retries, first_wait_s=0.01),
+        5.0,
+        lambda: context or ssl.create_default_context(),
+    )
+    yield used
+    used.close()
+
+
+def test_connections_are_reused() -> None:
+    """Ten ranges, one connection."""
+    ports = set()
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        ports.add(handler.client_address[1])
+        send(handler, 206, b"0123456789")
+
+    with serving(answer) as endpoint, transport(endpoint) as blobs:
+        for _ in range(10):
+            assert bytes(blobs.get_range("/x", {}, 0, 10).body) == b"0123456789"
+    assert len(ports) == 1
+
+
+def test_a_redirect_to_another_host_carries_no_token() -> None:
+    """A presigned store address gets the range, not the token."""
+    seen: list[dict[str, str]] = []
+
+    def store(handler: BaseHTTPRequestHandler) -> None:
+        seen.append(dict(handler.headers))
+        send(handler, 206, b"bytes")
+
+    with (
+        serving(store) as elsewhere,
+        serving(lambda handler: send(handler, 307, Location=f"{elsewhere}/blob?signature=1")) as endpoint,
+        transport(endpoint) as blobs,
+    ):
+        assert bytes(blobs.get_range("/x", {}, 0, 5).body) == b"bytes"
+    assert "Authorization" not in seen[0]
+    assert seen[0]["Range"] == "bytes=0-4"
+
+
+def test_a_redirect_on_the_same_host_keeps_the_token() -> None:
+    """It is the same hub."""
+    seen: list[str | None] = []
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        seen.append(handler.headers.get("Authorization"))
+        if handler.path == "/x":
+            send(handler, 302, Location="/y")
+        else:
+            send(handler, 206, b"bytes")
+
+    with serving(answer) as endpoint, transport(endpoint) as blobs:
+        blobs.get_range("/x", {}, 0, 5)
+    assert seen == ["Bearer secret"] * 2
+
+
+def test_a_redirect_loop_ends() -> None:
+    """After five redirects."""
+    with (
+        serving(lambda handler: send(handler, 302, Location="/x")) as endpoint,
+        transport(endpoint) as blobs,
+        pytest.raises(ProtocolError, match="redirects"),
+    ):
+        blobs.get_range("/x", {}, 0, 5)
+
+
+def test_a_connection_that_breaks_is_tried_again() -> None:
+    """The body ends early twice, then comes whole."""
+    tries: list[int] = []
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        tries.append(1)
+        handler.send_response(206)
+        handler.send_header("Content-Length", "10")
+        handler.end_headers()
+        handler.wfile.write(b"0123456789"[: 10 if len(tries) == 3 else 4])
+        handler.close_connection = True
+
+    with serving(answer) as endpoint, transport(endpoint, retries=3) as blobs:
+        assert bytes(blobs.get_range("/x", {}, 0, 10).body) == b"0123456789"
+    assert len(tries) == 3
+
+
+def test_overload_is_tried_again_when_the_hub_says() -> None:
+    """503 with Retry-After, then the answer."""
+    tries: list[int] = []
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        tries.append(1)
+        if len(tries) == 1:
+            send(handler, 503, Retry_After="0")
+        else:
+            send(handler, 206, b"ok")
+
+    with serving(answer) as endpoint, transport(endpoint, retries=1) as blobs:
+        assert bytes(blobs.get_range("/x", {}, 0, 2).body) == b"ok"
+
+
+def test_nobody_there() -> None:
+    """The message says what to check and that a rerun resumes."""
+    with transport("http://127.0.0.1:9") as blobs, pytest.raises(TransportError, match="resumes") as caught:
+        blobs.get_range("/x", {}, 0, 2)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_body_longer_than_asked_for_is_refused() -> None:
+    """Something stripped the Range header, or lies: no memory is spent on it."""
+    with (
+        serving(lambda handler: send(handler, 200, bytes(1000))) as endpoint,
+        transport(endpoint) as blobs,
+        pytest.raises(ProtocolError, match="Range"),
+    ):
+        blobs.get_range("/x", {}, 0, 10)
+
+
+def test_a_refused_part_is_reported_though_it_was_not_read(tmp_path: Path) -> None:
+    """The hub answers 507 and closes before it has read the body."""
+    (tmp_path / "part").write_bytes(bytes(8 << 20))
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        send(handler, 507, b'{"code": "STORAGE_FULL", "message": "full"}', Connection="close")
+        handler.close_connection = True
+
+    counted: list[int] = []
+    part = PutPart("/p", tmp_path / "part", 0, 8 << 20, lambda nbytes: counted.append(nbytes) or True)
+    with (
+        serving(answer) as endpoint,
+        transport(endpoint) as blobs,
+        pytest.raises(Exception, match=r"STORAGE_FULL|resumes"),
+    ):
+        blobs.put(part)
+    assert sum(counted) == 0
+
+
+def test_a_part_stops_when_it_may_not_go_on(tmp_path: Path) -> None:
+    """The race is lost: the rest is not sent and the step says so."""
+    (tmp_path / "part").write_bytes(bytes(4 << 20))
+    part = PutPart("/p", tmp_path / "part", 0, 4 << 20, lambda _nbytes: False)
+    with serving(lambda handler: send(handler, 200, b"{}")) as endpoint, transport(endpoint) as blobs:
+        assert blobs.put(part) is False
+
+
+def test_a_plain_proxy_gets_the_whole_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """http_proxy of the environment applies to blobs as it does to the rest."""
+    seen: list[str] = []
+
+    def proxy(handler: BaseHTTPRequestHandler) -> None:
+        seen.append(handler.path)
+        send(handler, 206, b"ok")
+
+    with serving(proxy) as address:
+        monkeypatch.setenv("http_proxy", address)
+        monkeypatch.setenv("no_proxy", "")
+        with transport("http://hub.invalid") as blobs:
+            assert bytes(blobs.get_range("/x?y=1", {}, 0, 2).body) == b"ok"
+    assert seen == ["http://hub.invalid/x?y=1"]
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for localhost that only the test trusts."""
+    path = tmp_path_factory.mktemp("tls") / "both.pem"
+    name = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    subprocess.run(
+        [*command, "-days", "2", *name, "-keyout", path, "-out", path.with_suffix(".crt")],
+        check=True,
+        capture_output=True,
+    )
+    path.write_text(path.read_text() + path.with_suffix(".crt").read_text())
+    return path
+
+
+def test_https(certificate: Path) -> None:
+    """A trusted certificate works, an unknown one is refused."""
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(certificate)
+    trusting = ssl.create_default_context(cafile=str(certificate.with_suffix(".crt")))
+    with serving(lambda handler: send(handler, 206, b"secure"), server) as endpoint:
+        with transport(endpoint, context=trusting) as blobs:
+            assert bytes(blobs.get_range("/x", {}, 0, 6).body) == b"secure"
+        with transport(endpoint) as blobs, pytest.raises(TransportError, match="certificate"):
+            blobs.get_range("/x", {}, 0, 6)
