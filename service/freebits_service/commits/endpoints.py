@@ -22,13 +22,14 @@ TreeLimit = Annotated[int, Query(ge=1, le=10_000)]
 
 
 @router.post("/repos/{namespace}/{name}/commits", status_code=201)
-def make_commit(namespace: Segment, name: Segment, body: NewCommit, hub: HubDep, caller: Caller) -> Commit:
+def make_commit(*, namespace: Segment, name: Segment, body: NewCommit, hub: HubDep, caller: Caller) -> Commit:
     """Change files on a branch that is still at ``parent``; 409 HEAD_MOVED otherwise."""
     return operations.commit(hub, caller, namespace, name, body)
 
 
 @router.get("/repos/{namespace}/{name}/commits/{revision}")
 def list_commits(
+    *,
     namespace: Segment,
     name: Segment,
     revision: Segment,
@@ -56,6 +57,7 @@ def list_commits(
 
 @router.get("/repos/{namespace}/{name}/tree/{revision}")
 def list_tree(
+    *,
     namespace: Segment,
     name: Segment,
     revision: Segment,

@@ -30,6 +30,7 @@ _BYTES = {"content": {"application/octet-stream": {"schema": {"type": "string", 
     responses={200: _BYTES, 206: _BYTES, 304: {"description": "not modified"}},
 )
 async def resolve(
+    *,
     namespace: Segment,
     name: Segment,
     revision: Segment,

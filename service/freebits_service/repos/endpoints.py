@@ -58,7 +58,7 @@ def list_repos(
 
 
 @router.get("/repos/{namespace}/{name}")
-def get_repo(namespace: Segment, name: Segment, hub: HubDep, caller: Caller) -> Repo:
+def get_repo(*, namespace: Segment, name: Segment, hub: HubDep, caller: Caller) -> Repo:
     """One repo."""
     with hub.db.snapshot() as session:
         repo = operations.readable_repo(session, caller, namespace, name)
@@ -66,7 +66,7 @@ def get_repo(namespace: Segment, name: Segment, hub: HubDep, caller: Caller) -> 
 
 
 @router.patch("/repos/{namespace}/{name}")
-def change_repo(namespace: Segment, name: Segment, body: RepoChange, hub: HubDep, caller: Caller) -> Repo:
+def change_repo(*, namespace: Segment, name: Segment, body: RepoChange, hub: HubDep, caller: Caller) -> Repo:
     """Make a repo public or private."""
     with hub.db.transaction() as session:
         repo = operations.writable_repo(session, caller, namespace, name)
@@ -77,7 +77,7 @@ def change_repo(namespace: Segment, name: Segment, body: RepoChange, hub: HubDep
 
 
 @router.delete("/repos/{namespace}/{name}", status_code=204)
-def delete_repo(namespace: Segment, name: Segment, hub: HubDep, caller: Caller) -> Response:
+def delete_repo(*, namespace: Segment, name: Segment, hub: HubDep, caller: Caller) -> Response:
     """Delete a repo with its whole history."""
     with hub.db.transaction() as session:
         repo = operations.writable_repo(session, caller, namespace, name)
@@ -87,7 +87,7 @@ def delete_repo(namespace: Segment, name: Segment, hub: HubDep, caller: Caller) 
 
 
 @router.get("/repos/{namespace}/{name}/refs")
-def list_refs(namespace: Segment, name: Segment, hub: HubDep, caller: Caller) -> RefList:
+def list_refs(*, namespace: Segment, name: Segment, hub: HubDep, caller: Caller) -> RefList:
     """All branches and tags."""
     with hub.db.snapshot() as session:
         repo = operations.readable_repo(session, caller, namespace, name)
@@ -100,7 +100,7 @@ def list_refs(namespace: Segment, name: Segment, hub: HubDep, caller: Caller) ->
 
 
 @router.post("/repos/{namespace}/{name}/refs", status_code=201)
-def create_ref(namespace: Segment, name: Segment, body: NewRef, hub: HubDep, caller: Caller) -> Ref:
+def create_ref(*, namespace: Segment, name: Segment, body: NewRef, hub: HubDep, caller: Caller) -> Ref:
     """Create a branch or tag at a revision."""
     with hub.db.transaction() as session:
         repo = operations.writable_repo(session, caller, namespace, name)
@@ -110,6 +110,7 @@ def create_ref(namespace: Segment, name: Segment, body: NewRef, hub: HubDep, cal
 
 @router.delete("/repos/{namespace}/{name}/refs/{kind}/{ref}", status_code=204)
 def delete_ref(
+    *,
     namespace: Segment,
     name: Segment,
     kind: Literal["branch", "tag"],

@@ -22,6 +22,7 @@ router = APIRouter(tags=["uploads"], prefix="/repos/{namespace}/{name}/uploads")
 
 @router.post("", status_code=201, responses={200: {"model": Upload}})
 def begin_upload(
+    *,
     namespace: Segment,
     name: Segment,
     body: NewUpload,
@@ -36,7 +37,9 @@ def begin_upload(
 
 
 @router.get("/{upload_id}")
-def get_upload(namespace: Segment, name: Segment, upload_id: Segment, hub: HubDep, caller: Caller) -> Upload:
+def get_upload(
+    *, namespace: Segment, name: Segment, upload_id: Segment, hub: HubDep, caller: Caller
+) -> Upload:
     """Which parts have been received, to go on after a cut."""
     return operations.describe(hub, caller, namespace, name, upload_id)
 
@@ -51,6 +54,7 @@ def get_upload(namespace: Segment, name: Segment, upload_id: Segment, hub: HubDe
     },
 )
 async def put_part(
+    *,
     namespace: Segment,
     name: Segment,
     upload_id: Segment,
@@ -77,7 +81,7 @@ async def put_part(
 
 @router.post("/{upload_id}/complete")
 def complete_upload(
-    namespace: Segment, name: Segment, upload_id: Segment, hub: HubDep, caller: Caller
+    *, namespace: Segment, name: Segment, upload_id: Segment, hub: HubDep, caller: Caller
 ) -> Upload:
     """Verify all that was sent; afterwards the content can be committed. May take seconds per GiB."""
     return operations.complete(hub, caller, namespace, name, upload_id)
@@ -85,7 +89,7 @@ def complete_upload(
 
 @router.delete("/{upload_id}", status_code=204)
 def drop_upload(
-    namespace: Segment, name: Segment, upload_id: Segment, hub: HubDep, caller: Caller
+    *, namespace: Segment, name: Segment, upload_id: Segment, hub: HubDep, caller: Caller
 ) -> Response:
     """Drop an upload and what was received for it."""
     operations.drop(hub, caller, namespace, name, upload_id)
