@@ -15,7 +15,7 @@ struct Extent {
     Layout layout;
 };
 
-inline constexpr size_t kMaxFrames = 255;           // frames of one chunk
+inline constexpr size_t kMaxFrames = 255;            // frames of one chunk, as a reader must expect
 inline constexpr size_t kMaxExtentsPerChunk = 4096;  // with more, a chunk is treated as plain bytes
 inline constexpr uint32_t kMaxChunkNbytes = 1u << 24;
 

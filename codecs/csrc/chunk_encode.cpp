@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <bit>
 
 #include "chunk.h"
 
@@ -11,31 +10,37 @@ struct Run {
     size_t first, nbytes;
 };
 
-/// Runs that will share a frame, and what is known of their exponents.
+constexpr size_t kProbeRuns = 16, kProbeRun = 256;  // elements looked at to see which frame a run resembles
+constexpr size_t kMaxFramesPerLayout = 8;
+constexpr uint64_t kModelNbytes = 32;
+
+/// Runs that share a frame, and what is known of their first planes.
 struct FramePieces {
     Layout layout;
     std::vector<Run> runs;
     size_t nbytes = 0;
-    Histogram exponents;  // scaled to numel
+    Histogram probe;  // scaled to numel
 
     size_t numel() const { return nbytes / static_cast<size_t>(facts(layout).item_nbytes); }
+    void append(const Run& run) {
+        if (!runs.empty() && runs.back().first + runs.back().nbytes == run.first)
+            runs.back().nbytes += run.nbytes;
+        else
+            runs.push_back(run);
+        nbytes += run.nbytes;
+    }
 };
 
-constexpr size_t kProbeRuns = 16, kProbeRun = 256;  // elements looked at when deciding whether two runs share a model
-constexpr uint64_t kModelNbytes = 32;
-
-/// Exponents of a sample, with counts as if all elements had been seen.
-Histogram probe_exponents(const Kernels& kernels, Layout layout, const uint8_t* in, size_t numel) {
-    const LayoutFacts& f = facts(layout);
+/// First plane of a sample, with counts as if all elements had been seen.
+Histogram probe_run(const Kernels& kernels, Layout layout, const uint8_t* in, size_t numel) {
     uint8_t planes[kMaxPlanes][kProbeRun];
     uint8_t* at[kMaxPlanes];
     for (int p = 0; p < kMaxPlanes; ++p) at[p] = planes[p];
     Histogram h;
-    const size_t runs = std::min(kProbeRuns, (numel + kProbeRun - 1) / kProbeRun);
+    const size_t runs = std::min(kProbeRuns, (numel + kProbeRun - 1) / kProbeRun), n = std::min(kProbeRun, numel);
     for (size_t r = 0; r < runs; ++r) {
-        const size_t n = std::min(kProbeRun, numel);
         const size_t first = runs == 1 ? 0 : (numel - n) * r / (runs - 1);
-        kernels.split[static_cast<int>(layout)](in + first * static_cast<size_t>(f.item_nbytes), n, at);
+        kernels.split[static_cast<int>(layout)](in + first * static_cast<size_t>(facts(layout).item_nbytes), n, at);
         h.add(planes[0], n);
     }
     const uint64_t counted = std::max(h.total, 1u);
@@ -47,53 +52,59 @@ Histogram probe_exponents(const Kernels& kernels, Layout layout, const uint8_t* 
     return h;
 }
 
-uint64_t coded_nbytes(const Histogram& h, size_t numel) {
-    return (static_cast<uint64_t>(h.entropy_q16()) * h.total >> 19) + kModelNbytes +
-           static_cast<uint64_t>(stream_count_for(numel)) * sizeof(RansStream::state);
+Histogram sum_of(const Histogram& a, const Histogram& b) {
+    Histogram sum = a;
+    for (int s = 0; s < 256; ++s) sum.count[s] += b.count[s];
+    sum.total += b.total;
+    return sum;
 }
 
-/// Adopt the run when one model for both is not larger than two.
-bool try_adopt(FramePieces& frame, const Run& run, const Histogram& exponents) {
-    if (facts(frame.layout).exponent_planes) {
-        Histogram joint = frame.exponents;
-        for (int s = 0; s < 256; ++s) joint.count[s] += exponents.count[s];
-        joint.total += exponents.total;
-        const size_t numel = run.nbytes / static_cast<size_t>(facts(frame.layout).item_nbytes);
-        if (coded_nbytes(joint, frame.numel() + numel) >
-            coded_nbytes(frame.exponents, frame.numel()) + coded_nbytes(exponents, numel))
-            return false;
-        frame.exponents = joint;
-    }
-    if (!frame.runs.empty() && frame.runs.back().first + frame.runs.back().nbytes == run.first)
-        frame.runs.back().nbytes += run.nbytes;
-    else
-        frame.runs.push_back(run);
-    frame.nbytes += run.nbytes;
-    return true;
-}
+uint64_t coded_nbytes(const Histogram& h) { return static_cast<uint64_t>(h.entropy_q16()) * h.total >> 19; }
 
+/// Deals the runs of a chunk to frames: by layout, and by how the first plane is distributed where that pays.
 class FramePlanner {
 public:
-    FramePlanner(const Kernels& kernels, const uint8_t* in) : kernels_(kernels), in_(in) {}
+    FramePlanner(const Kernels& kernels, const uint8_t* in, bool by_distribution)
+        : kernels_(kernels), in_(in), by_distribution_(by_distribution) {}
 
     void add(Layout layout, size_t first, size_t nbytes) {
         if (!nbytes) return;
-        const Run run{first, nbytes};
-        Histogram exponents;
-        if (facts(layout).exponent_planes)
-            exponents = probe_exponents(kernels_, layout, in_ + first,
-                                        nbytes / static_cast<size_t>(facts(layout).item_nbytes));
-        const auto last = std::find_if(frames.rbegin(), frames.rend(),
-                                       [&](const FramePieces& f) { return f.layout == layout; });
-        if (last != frames.rend() && try_adopt(*last, run, exponents)) return;
-        frames.push_back({layout, {run}, nbytes, exponents});
+        FramePieces piece{layout, {{first, nbytes}}, nbytes, {}};
+        const bool probed = by_distribution_ && facts(layout).exponent_planes;
+        if (probed) piece.probe = probe_run(kernels_, layout, in_ + first, piece.numel());
+        if (FramePieces* frame = home(piece, probed)) {
+            frame->append(piece.runs[0]);
+            if (probed) frame->probe = sum_of(frame->probe, piece.probe);
+        } else {
+            frames.push_back(piece);
+        }
     }
-
     std::vector<FramePieces> frames;
 
 private:
+    /// The frame the piece joins, or nullptr when a frame of its own is smaller.
+    FramePieces* home(const FramePieces& piece, bool probed) {
+        FramePieces* best = nullptr;
+        uint64_t best_excess = UINT64_MAX;
+        size_t candidates = 0;
+        for (FramePieces& frame : frames) {
+            if (frame.layout != piece.layout) continue;
+            const uint64_t excess = probed ? excess_nbytes(frame, piece) : 0;
+            if (excess < best_excess) best = &frame, best_excess = excess;
+            ++candidates;
+        }
+        const uint64_t own_frame =
+            kModelNbytes + static_cast<uint64_t>(stream_count_for(piece.numel())) * sizeof(RansStream::state);
+        return best_excess <= own_frame || candidates == kMaxFramesPerLayout ? best : nullptr;
+    }
+    static uint64_t excess_nbytes(const FramePieces& frame, const FramePieces& piece) {
+        const uint64_t joint = coded_nbytes(sum_of(frame.probe, piece.probe));
+        const uint64_t apart = coded_nbytes(frame.probe) + coded_nbytes(piece.probe);
+        return joint > apart ? joint - apart : 0;
+    }
     const Kernels& kernels_;
     const uint8_t* in_;
+    bool by_distribution_;
 };
 
 /// Whole elements of the extents inside the chunk, everything else as plain bytes.
@@ -160,12 +171,9 @@ size_t payload_bound(const std::vector<FramePieces>& frames) {
 
 size_t encode_chunk(const Kernels& kernels, const uint8_t* in, uint64_t offset, size_t nbytes, const Extent* extents,
                     size_t extent_count, Effort effort, ChunkWorkspace& w, uint8_t* out, FrameNotes& notes) {
-    FramePlanner planner(kernels, in);
-    plan_frames(offset, nbytes, extents, extent_count > kMaxExtentsPerChunk ? 0 : extent_count, planner);
-    if (planner.frames.size() > kMaxFrames) {
-        planner.frames.clear();
-        planner.add(Layout::kBytes, 0, nbytes);
-    }
+    if (extent_count > kMaxExtentsPerChunk) extent_count = 0;
+    FramePlanner planner(kernels, in, effort == Effort::kEntropy && extent_count > 1);
+    plan_frames(offset, nbytes, extents, extent_count, planner);
     const bool direct = planner.frames.size() == 1;  // then the bound holds while writing, too
     w.payload.resize(direct ? 0 : payload_bound(planner.frames));
     uint8_t* start = direct ? out : w.payload.data();
@@ -181,7 +189,7 @@ size_t encode_chunk(const Kernels& kernels, const uint8_t* in, uint64_t offset, 
         return length;
     }
     ByteWriter raw(out);
-    raw.varint(0);
+    raw.varint(0);  // one frame, in sequence
     encode_frame(kernels, Layout::kBytes, in, nbytes, effort, 0, w.frame, raw, notes);
     return static_cast<size_t>(raw.at() - out);
 }

@@ -26,6 +26,8 @@ struct FrameWorkspace {
     RansPlaneEncoder encoders[kMaxPlanes];
     RansPlaneDecoder decoders[kMaxPlanes];
     std::vector<uint8_t> sample;
+    std::vector<size_t> unit_ends;
+    std::vector<Histogram> units;
     std::vector<uint8_t> payload;
 };
 

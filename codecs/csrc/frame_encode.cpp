@@ -14,7 +14,7 @@ constexpr uint32_t kNoiseEntropy = kEightBits - (kEightBits >> 6);  // above 7.8
 
 struct PlanePlan {
     PlaneCodec codec = PlaneCodec::kRaw;
-    RansModel model;
+    PlaneModels models;
 };
 
 struct FramePlan {
@@ -33,25 +33,29 @@ void prefetch(const uint8_t* data, size_t nbytes) {
     for (size_t i = 0; i < nbytes; i += 64) __builtin_prefetch(data + i);
 }
 
-/// The planes of a sample of the elements (all of them when there are few), side by side in `sample`.
-size_t sample_planes(const Kernels& kernels, Layout layout, const uint8_t* in, size_t numel,
-                     std::vector<uint8_t>& sample) {
+/// The planes of a sample of the elements (all of them when there are few), side by side in w.sample, and where in it
+/// each unit of the model plan ends. Returns the number of elements taken.
+size_t sample_planes(const Kernels& kernels, Layout layout, const uint8_t* in, size_t numel, FrameWorkspace& w) {
     const LayoutFacts& f = facts(layout);
-    const size_t taken = std::min(numel, kExactLimit);
-    sample.resize(taken * static_cast<size_t>(f.plane_count));
-    PlanePointers planes(sample.data(), taken, f.plane_count);
-    const SplitPlanes split = kernels.split[static_cast<int>(layout)];
-    if (numel <= kExactLimit) {
-        split(in, numel, planes.at);
-        return taken;
-    }
-    const size_t runs = kSampleElements / kSampleRun;
-    for (size_t r = 0; r < runs; ++r) {
-        const size_t first = (numel - kSampleRun) * r / (runs - 1);
-        const size_t ahead = (numel - kSampleRun) * std::min(r + 4, runs - 1) / (runs - 1);
-        prefetch(in + ahead * static_cast<size_t>(f.item_nbytes), kSampleRun * static_cast<size_t>(f.item_nbytes));
-        split(in + first * static_cast<size_t>(f.item_nbytes), kSampleRun, planes.at);
-        for (int p = 0; p < f.plane_count; ++p) planes.at[p] += kSampleRun;
+    const size_t item = static_cast<size_t>(f.item_nbytes), unit = unit_tiles(numel) * kTile;
+    const size_t units = (numel + unit - 1) / unit;
+    const size_t runs = numel <= kExactLimit ? unit / kSampleRun : std::max<size_t>(1, kSampleElements / kSampleRun / units);
+    w.unit_ends.clear();
+    w.sample.resize(units * runs * kSampleRun * static_cast<size_t>(f.plane_count));
+    const size_t stride = units * runs * kSampleRun;
+    PlanePointers planes(w.sample.data(), stride, f.plane_count);
+    size_t taken = 0;
+    for (size_t first = 0; first < numel; first += unit) {
+        const size_t n = std::min(unit, numel - first), step = std::max(kSampleRun, n / runs);
+        for (size_t at = 0, r = 0; at < n && r < runs; at += step, ++r) {
+            const size_t count = std::min(kSampleRun, n - at);
+            const size_t ahead = std::min(first + at + 4 * step, numel - count);
+            prefetch(in + ahead * item, count * item);
+            kernels.split[static_cast<int>(layout)](in + (first + at) * item, count, planes.at);
+            for (int p = 0; p < f.plane_count; ++p) planes.at[p] += count;
+            taken += count;
+        }
+        w.unit_ends.push_back(taken);
     }
     return taken;
 }
@@ -68,33 +72,44 @@ Histogram glance(const uint8_t* plane, size_t n) {
     return h;
 }
 
-PlanePlan plan_plane(const uint8_t* plane, size_t n, size_t numel, bool exponent) {
-    if (!exponent && glance(plane, n).entropy_q16() > kNoiseEntropy) return {};
-    Histogram h;
-    h.add(plane, n);
-    const bool sampled = n < numel;
-    if (h.distinct() == 1) {
-        PlanePlan plan{PlaneCodec::kConstant, {}};
-        if (sampled) plan.model = build_model(h, true);  // for when the rest turns out to differ
-        return plan;
-    }
-    PlanePlan plan{PlaneCodec::kRans, build_model(h, sampled)};
-    const uint64_t payload = (static_cast<uint64_t>(model_cost_q16(plan.model, h)) * numel >> 19) +
-                             static_cast<uint64_t>(stream_count_for(numel)) * 128 + 24;
-    if (payload >= numel) plan.codec = PlaneCodec::kRaw;
+void count_units(const uint8_t* plane, const std::vector<size_t>& ends, std::vector<Histogram>& units) {
+    units.assign(ends.size(), {});
+    size_t first = 0;
+    for (size_t u = 0; u < ends.size(); first = ends[u++]) units[u].add(plane + first, ends[u] - first);
+}
+
+bool all_one_byte(const std::vector<Histogram>& units) {
+    const uint32_t* first = std::find_if(units[0].count, units[0].count + 256, [](uint32_t c) { return c != 0; });
+    const auto byte = first - units[0].count;
+    return std::all_of(units.begin(), units.end(), [&](const Histogram& h) { return h.count[byte] == h.total; });
+}
+
+PlanePlan plan_plane(const uint8_t* plane, size_t taken, size_t numel, bool exponent, FrameWorkspace& w) {
+    if (!exponent && glance(plane, taken).entropy_q16() > kNoiseEntropy) return {};
+    count_units(plane, w.unit_ends, w.units);
+    const bool sampled = taken < numel;
+    PlanePlan plan;
+    plan.codec = all_one_byte(w.units) ? PlaneCodec::kConstant : PlaneCodec::kRans;
+    if (plan.codec == PlaneCodec::kConstant && !sampled) return plan;
+    plan.models = plan_models(w.units, numel, sampled);  // a constant's, too: the rest may turn out to differ
+    const uint64_t payload = models_cost_nbytes(plan.models, w.units, numel) +
+                             static_cast<uint64_t>(stream_count_for(numel)) * sizeof(RansStream::state);
+    if (payload >= numel && plan.codec == PlaneCodec::kRans) plan.codec = PlaneCodec::kRaw;
     return plan;
 }
 
-void plan_frame(const Kernels& kernels, Layout layout, const uint8_t* in, size_t numel, Effort effort,
-                FrameWorkspace& w, FramePlan& plan) {
+/// Plans for all planes; returns how many elements were looked at.
+size_t plan_frame(const Kernels& kernels, Layout layout, const uint8_t* in, size_t numel, bool entropy,
+                  FrameWorkspace& w, FramePlan& plan) {
     const LayoutFacts& f = facts(layout);
-    const size_t taken = sample_planes(kernels, layout, in, numel, w.sample);
+    const size_t taken = sample_planes(kernels, layout, in, numel, w);
+    const size_t stride = w.sample.size() / static_cast<size_t>(f.plane_count);
     for (int p = 0; p < f.plane_count; ++p) {
-        const uint8_t* plane = w.sample.data() + static_cast<size_t>(p) * taken;
-        plan.plane[p] = plan_plane(plane, taken, numel, p < f.exponent_planes);
-        if (effort == Effort::kSplitOnly && plan.plane[p].codec == PlaneCodec::kRans)
-            plan.plane[p].codec = PlaneCodec::kRaw;
+        plan.plane[p] =
+            plan_plane(w.sample.data() + static_cast<size_t>(p) * stride, taken, numel, p < f.exponent_planes, w);
+        if (!entropy && plan.plane[p].codec == PlaneCodec::kRans) plan.plane[p].codec = PlaneCodec::kRaw;
     }
+    return taken;
 }
 
 /// Split from the last tile to the first: raw planes to their place in the frame, rANS planes through L1 into their
@@ -160,7 +175,7 @@ Outcome try_plan(const Kernels& kernels, Layout layout, const uint8_t* in, size_
     for (int p = 0; p < f.plane_count; ++p) {
         if (plan.plane[p].codec == PlaneCodec::kRaw) raw[p] = writer.skip(numel);
         if (plan.plane[p].codec == PlaneCodec::kConstant) raw[p] = writer.skip(1);
-        if (plan.plane[p].codec == PlaneCodec::kRans) w.encoders[p].start(plan.plane[p].model, numel);
+        if (plan.plane[p].codec == PlaneCodec::kRans) w.encoders[p].start(plan.plane[p].models, numel);
     }
     if (const int p = run_plan(kernels, layout, in, numel, plan, w, raw); p >= 0) {
         plan.plane[p].codec = PlaneCodec::kRans;
@@ -184,14 +199,15 @@ Outcome try_plan(const Kernels& kernels, Layout layout, const uint8_t* in, size_
     return Outcome::kWritten;
 }
 
-void take_notes(Layout layout, size_t numel, const FramePlan& plan, const FrameWorkspace& w, FrameNotes& notes) {
+void take_notes(Layout layout, size_t taken, size_t numel, const FramePlan& plan, const FrameWorkspace& w,
+                FrameNotes& notes) {
     const LayoutFacts& f = facts(layout);
-    const size_t taken = w.sample.size() / static_cast<size_t>(f.plane_count);
+    const size_t stride = w.sample.size() / static_cast<size_t>(f.plane_count);
     if (layout == Layout::kBytes || layout >= Layout::kInt16)
         notes.integer_nbytes += numel * static_cast<size_t>(f.item_nbytes);
     for (int p = 0; p < f.plane_count; ++p)
         if (plan.plane[p].codec == PlaneCodec::kRaw &&
-            glance(w.sample.data() + static_cast<size_t>(p) * taken, taken).entropy_q16() <= kNoiseEntropy)
+            glance(w.sample.data() + static_cast<size_t>(p) * stride, taken).entropy_q16() <= kNoiseEntropy)
             notes.compressible_nbytes += numel;
 }
 
@@ -200,8 +216,10 @@ void take_notes(Layout layout, size_t numel, const FramePlan& plan, const FrameW
 void encode_frame(const Kernels& kernels, Layout layout, const uint8_t* in, size_t numel, Effort effort,
                   int escape_depth, FrameWorkspace& w, ByteWriter& out, FrameNotes& notes) {
     FramePlan plan;
-    plan_frame(kernels, layout, in, numel, effort, w, plan);
-    take_notes(layout, numel, plan, w, notes);
+    const bool text_like = layout == Layout::kBytes && escape_depth == 0;  // left to zstd, which sees words, not bytes
+    const size_t taken =
+        plan_frame(kernels, layout, in, numel, effort == Effort::kEntropy && !text_like, w, plan);
+    take_notes(layout, taken, numel, plan, w, notes);
     Outcome outcome;
     do {
         outcome = try_plan(kernels, layout, in, numel, escape_depth, plan, w, out);

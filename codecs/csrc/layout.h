@@ -14,11 +14,11 @@ struct LayoutFacts {
 inline constexpr LayoutFacts kLayouts[kLayoutCount] = {
     {1, 1, 0},  // bytes
     {2, 2, 1},  // BF16: exponent | mantissa, sign
-    {2, 3, 1},  // F16: exponent (5 bits) | top 3 mantissa bits | low 7 mantissa bits, sign
+    {2, 3, 1},  // F16: exponent, top mantissa bit | next 2 mantissa bits | low 7 mantissa bits, sign
     {4, 4, 1},  // F32: exponent | top 7 mantissa bits, sign | 2 mantissa bytes
     {8, 8, 2},  // F64: low 8 exponent bits | high 3 exponent bits, top 4 mantissa bits, sign | 6 mantissa bytes
-    {1, 2, 1},  // F8_E4M3: exponent (4 bits) | mantissa, sign (4 bits)
-    {1, 2, 1},  // F8_E5M2: exponent (5 bits) | mantissa, sign (3 bits)
+    {1, 2, 1},  // F8_E4M3: exponent, top mantissa bit | low 2 mantissa bits, sign
+    {1, 2, 1},  // F8_E5M2: exponent, top mantissa bit | low mantissa bit, sign
     {2, 2, 0},  // 16-bit integers: high byte | low byte
     {4, 4, 0},  // 32-bit
     {8, 8, 0},  // 64-bit

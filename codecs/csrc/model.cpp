@@ -35,12 +35,6 @@ constexpr std::array<uint32_t, kLimit + 1> make_log2_table() {
 constexpr uint32_t kLog2Limit = 1024;
 constexpr std::array<uint32_t, kLog2Limit + 1> kLog2 = make_log2_table<kLog2Limit>();
 
-/// log2 of a count, from its leading 10 bits: for estimates.
-uint32_t rough_log2_q16(uint32_t x) {
-    const int shift = x > kLog2Limit ? 22 - std::countl_zero(x) : 0;
-    return kLog2[x >> shift] + (static_cast<uint32_t>(shift) << 16);
-}
-
 struct Entries {
     uint8_t symbol[kMaxSymbols];
     uint32_t count[kMaxSymbols];
@@ -125,8 +119,13 @@ void index_model(RansModel& m) {
 
 }  // namespace
 
+uint32_t rough_log2_q16(uint32_t x) {
+    const int shift = x > kLog2Limit ? 22 - std::countl_zero(x) : 0;
+    return kLog2[x >> shift] + (static_cast<uint32_t>(shift) << 16);
+}
+
 void Histogram::add(const uint8_t* data, size_t nbytes) {
-    constexpr size_t kWorthTables = 4096;
+    constexpr size_t kWorthTables = 1024;
     total += static_cast<uint32_t>(nbytes);
     if (nbytes < kWorthTables) {
         for (size_t i = 0; i < nbytes; ++i) ++count[data[i]];
@@ -185,6 +184,7 @@ uint32_t model_cost_q16(const RansModel& model, const Histogram& histogram) {
 void write_model(const RansModel& m, ByteWriter& out) {
     const int symbols = m.entry_count - m.has_escape;
     const uint8_t first = m.symbol[0], last = m.symbol[symbols - 1];
+    out.u8(m.has_escape);
     out.u8(first);
     out.u8(last);
     uint8_t* bitmap = out.skip(static_cast<size_t>(last - first) / 8 + 1);
@@ -196,9 +196,10 @@ void write_model(const RansModel& m, ByteWriter& out) {
     out.bytes(m.freq, static_cast<size_t>(m.entry_count));
 }
 
-Status read_model(ByteReader& in, bool has_escape, RansModel& m) {
-    uint8_t first, last;
-    if (!in.u8(first) || !in.u8(last)) return {Fault::kTruncated};
+Status read_model(ByteReader& in, RansModel& m) {
+    uint8_t has_escape, first, last;
+    if (!in.u8(has_escape) || !in.u8(first) || !in.u8(last)) return {Fault::kTruncated};
+    if (has_escape > 1) return {Fault::kModel, has_escape, 1};
     if (last < first) return {Fault::kModel, last, first};
     const size_t bitmap_nbytes = static_cast<size_t>(last - first) / 8 + 1;
     const uint8_t* bitmap = in.take(bitmap_nbytes);

@@ -16,6 +16,9 @@ struct Histogram {
     uint32_t entropy_q16() const;
 };
 
+/// log2 of a count in 1/65536, from its leading 10 bits: for estimates.
+uint32_t rough_log2_q16(uint32_t x);
+
 /// Choose entries and frequencies. `sampled`: bytes that were not counted may occur, so an escape is needed.
 /// Needs two distinct bytes, or one and `sampled`. Integer arithmetic only: the same on every machine.
 RansModel build_model(const Histogram& histogram, bool sampled);
@@ -23,8 +26,8 @@ RansModel build_model(const Histogram& histogram, bool sampled);
 /// Bits the model spends on what was counted, in 1/65536 bits per byte; an escape's value is reckoned at 4 bits.
 uint32_t model_cost_q16(const RansModel& model, const Histogram& histogram);
 
-inline constexpr size_t kMaxModelBytes = 2 + 32 + kMaxSymbols;
+inline constexpr size_t kMaxModelBytes = 3 + 32 + kMaxSymbols;
 void write_model(const RansModel& model, ByteWriter& out);
-Status read_model(ByteReader& in, bool has_escape, RansModel& model);
+Status read_model(ByteReader& in, RansModel& model);
 
 }  // namespace freebits

@@ -2,7 +2,8 @@
 // that file's flags. Bit pictures: FORMAT.md, "Layouts".
 //
 // Floats are rotated left by one bit, which puts the exponent at the top and the sign at the bottom:
-// BF16, high half of F32:  eeeeeeee | mmmmmmms        F16:  eeeee | mmm | mmmmmmms
+// BF16, high half of F32:  eeeeeeee | mmmmmmms        F16:  eeeeem | mm | mmmmmmms        E4M3:  eeeem | mms
+// Where the exponent is narrow its plane takes the top mantissa bit along: the two are not independent (0.06 bit).
 #pragma once
 
 #include <cstring>
@@ -44,14 +45,14 @@ inline void split_bf16(const uint8_t* __restrict in, size_t n, uint8_t* const* p
 inline void join_f16(const uint8_t* const* planes, size_t n, uint8_t* __restrict out) {
     const uint8_t *__restrict e = planes[0], *__restrict t = planes[1], *__restrict s = planes[2];
     for (size_t i = 0; i < n; ++i)
-        store<uint16_t>(out + 2 * i, rotr1(static_cast<uint16_t>(e[i] << 11 | (t[i] & 7) << 8 | s[i])));
+        store<uint16_t>(out + 2 * i, rotr1(static_cast<uint16_t>(e[i] << 10 | (t[i] & 3) << 8 | s[i])));
 }
 inline void split_f16(const uint8_t* __restrict in, size_t n, uint8_t* const* planes) {
     uint8_t *__restrict e = planes[0], *__restrict t = planes[1], *__restrict s = planes[2];
     for (size_t i = 0; i < n; ++i) {
         const uint16_t v = rotl1(load<uint16_t>(in + 2 * i));
-        e[i] = static_cast<uint8_t>(v >> 11);
-        t[i] = static_cast<uint8_t>(v >> 8 & 7);
+        e[i] = static_cast<uint8_t>(v >> 10);
+        t[i] = static_cast<uint8_t>(v >> 8 & 3);
         s[i] = static_cast<uint8_t>(v);
     }
 }
@@ -95,21 +96,24 @@ inline void split_f64(const uint8_t* __restrict in, size_t n, uint8_t* const* pl
     }
 }
 
-// FP8: exponent | mantissa, sign.
+// FP8, rotated left by one like the others: exponent and top mantissa bit | rest of the mantissa, sign.
 template <int kMantissaBits>
 inline void join_f8(const uint8_t* const* planes, size_t n, uint8_t* __restrict out) {
     const uint8_t *__restrict e = planes[0], *__restrict s = planes[1];
-    constexpr int kMantissaMask = (1 << kMantissaBits) - 1;
-    for (size_t i = 0; i < n; ++i)
-        out[i] = static_cast<uint8_t>(s[i] << 7 | e[i] << kMantissaBits | (s[i] >> 1 & kMantissaMask));
+    constexpr int kLowMask = (1 << kMantissaBits) - 1;
+    for (size_t i = 0; i < n; ++i) {
+        const unsigned v = (e[i] << kMantissaBits | (s[i] & kLowMask)) & 0xFF;
+        out[i] = static_cast<uint8_t>(v >> 1 | v << 7);
+    }
 }
 template <int kMantissaBits>
 inline void split_f8(const uint8_t* __restrict in, size_t n, uint8_t* const* planes) {
     uint8_t *__restrict e = planes[0], *__restrict s = planes[1];
-    constexpr int kMantissaMask = (1 << kMantissaBits) - 1;
+    constexpr int kLowMask = (1 << kMantissaBits) - 1;
     for (size_t i = 0; i < n; ++i) {
-        e[i] = static_cast<uint8_t>(in[i] >> kMantissaBits & (0x7F >> kMantissaBits));
-        s[i] = static_cast<uint8_t>((in[i] & kMantissaMask) << 1 | in[i] >> 7);
+        const unsigned v = (in[i] << 1 | in[i] >> 7) & 0xFF;
+        e[i] = static_cast<uint8_t>(v >> kMantissaBits);
+        s[i] = static_cast<uint8_t>(v & kLowMask);
     }
 }
 

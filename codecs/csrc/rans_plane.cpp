@@ -15,7 +15,10 @@ size_t stream_groups(size_t groups, int k, int streams) {
 
 int log2_of(int stream_count) { return std::countr_zero(static_cast<unsigned>(stream_count)); }
 
-constexpr unsigned kEscapeFlag = 4;
+uint8_t likeliest(const RansModel& model) {
+    const int symbols = model.entry_count - model.has_escape;
+    return model.symbol[std::max_element(model.freq, model.freq + symbols) - model.freq];
+}
 
 /// Clears the highest set bit and returns its number.
 int take_highest(uint64_t& bits) {
@@ -26,8 +29,11 @@ int take_highest(uint64_t& bits) {
 
 }  // namespace
 
-void RansPlaneEncoder::start(const RansModel& model, size_t numel) {
-    coder_.model = model;
+void RansPlaneEncoder::start(const PlaneModels& plan, size_t numel) {
+    plan_ = &plan;
+    segment_ = plan.segments.size();
+    tiles_left_ = 0;
+    has_escape_ = std::any_of(plan.models.begin(), plan.models.end(), [](const RansModel& m) { return m.has_escape; });
     coder_.stream_count = stream_count_for(numel);
     escape_values_.clear();
     const size_t groups = group_count_for(numel);
@@ -38,13 +44,17 @@ void RansPlaneEncoder::start(const RansModel& model, size_t numel) {
         stream_end_[k] = coder_.stream[k].out = end;
         std::fill_n(coder_.stream[k].state, kLanes, static_cast<uint16_t>(kStateFloor));
     }
-    const int symbols = model.entry_count - model.has_escape;
-    padding_ = model.symbol[std::max_element(model.freq, model.freq + symbols) - model.freq];
 }
 
 void RansPlaneEncoder::encode_tile(const Kernels& kernels, uint8_t* tile, size_t n) {
+    if (!tiles_left_) {
+        const ModelSegment& segment = plan_->segments[--segment_];
+        tiles_left_ = segment.tile_count;
+        coder_.model = plan_->models[segment.model];
+    }
+    --tiles_left_;
     const size_t groups = group_count_for(n);
-    std::fill(tile + n, tile + groups * kLanes, padding_);
+    std::fill(tile + n, tile + groups * kLanes, likeliest(coder_.model));  // never an escape
     TileEscapes escapes;
     kernels.rans_encode_tile(coder_, groups, tile, escapes);
     if (!coder_.model.has_escape) return;
@@ -56,14 +66,27 @@ void RansPlaneEncoder::encode_tile(const Kernels& kernels, uint8_t* tile, size_t
 }
 
 size_t RansPlaneEncoder::payload_bound() const {
-    return 1 + kMaxModelBytes + (1 + kMaxStreams) * kMaxVarint + frame_bound(escape_values_.size()) +
-           kMaxStreams * sizeof(RansStream::state) + scratch_.size();
+    return 1 + 2 * kMaxVarint + plan_->segments.size() * (1 + kMaxVarint) + plan_->models.size() * kMaxModelBytes +
+           kMaxStreams * (kMaxVarint + sizeof(RansStream::state)) + frame_bound(escape_values_.size()) +
+           scratch_.size();
+}
+
+void RansPlaneEncoder::write_models(ByteWriter& out) const {
+    out.varint(static_cast<uint32_t>(plan_->segments.size()));
+    size_t written = 0;
+    for (const ModelSegment& segment : plan_->segments) {
+        out.varint(segment.tile_count);
+        out.u8(segment.model);
+        if (segment.model < written) continue;
+        write_model(plan_->models[segment.model], out);
+        ++written;
+    }
 }
 
 void RansPlaneEncoder::write_payload(const Kernels& kernels, int escape_depth, ByteWriter& out) {
-    out.u8(static_cast<unsigned>(log2_of(coder_.stream_count)) | (coder_.model.has_escape ? kEscapeFlag : 0));
-    write_model(coder_.model, out);
-    if (coder_.model.has_escape) {
+    out.u8(static_cast<unsigned>(log2_of(coder_.stream_count)));
+    write_models(out);
+    if (has_escape_) {
         out.varint(static_cast<uint32_t>(escape_values_.size()));
         std::reverse(escape_values_.begin(), escape_values_.end());
         if (!escape_values_.empty()) write_escape_values(kernels, escape_values_, escape_depth + 1, out);
@@ -75,24 +98,56 @@ void RansPlaneEncoder::write_payload(const Kernels& kernels, int escape_depth, B
         out.bytes(coder_.stream[k].out, static_cast<size_t>(stream_end_[k] - coder_.stream[k].out));
 }
 
+/// Segments with their models, each model where it is first used; they must cover the plane's tiles.
+Status RansPlaneDecoder::read_models(ByteReader& in, size_t numel, bool& has_escape) {
+    plan_.models.clear();
+    plan_.segments.clear();
+    has_escape = false;
+    const uint64_t tiles = (numel + kTile - 1) / kTile;
+    uint32_t count;
+    if (Status s = read_varint(in, count); !s.ok()) return s;
+    if (!count || count > tiles) return {Fault::kModel, count, tiles};
+    uint64_t covered = 0;
+    for (uint32_t i = 0; i < count; ++i) {
+        ModelSegment segment;
+        if (Status s = read_varint(in, segment.tile_count); !s.ok()) return s;
+        if (!in.u8(segment.model)) return {Fault::kTruncated};
+        if (segment.model > plan_.models.size() || segment.model >= kMaxModels || !segment.tile_count)
+            return {Fault::kModel, segment.model, plan_.models.size()};
+        if (segment.model == plan_.models.size()) {
+            plan_.models.emplace_back();
+            if (Status s = read_model(in, plan_.models.back()); !s.ok()) return s;
+            has_escape |= plan_.models.back().has_escape;
+        }
+        covered += segment.tile_count;
+        plan_.segments.push_back(segment);
+    }
+    if (covered != tiles) return {Fault::kModel, covered, tiles};
+    return {};
+}
+
+Status RansPlaneDecoder::read_escapes(const Kernels& kernels, ByteReader& in, size_t numel, int escape_depth) {
+    uint32_t count;
+    if (Status s = read_varint(in, count); !s.ok()) return s;
+    if (count > numel) return {Fault::kEscapes, count, numel};
+    escape_values_.resize(count);
+    return count ? read_escape_values(kernels, in, escape_depth + 1, escape_values_) : Status{};
+}
+
 Status RansPlaneDecoder::start(const Kernels& kernels, const uint8_t* payload, size_t nbytes, size_t numel,
                                int escape_depth) {
     ByteReader in(payload, nbytes);
-    uint8_t flags;
-    if (!in.u8(flags)) return {Fault::kTruncated};
-    if (flags > (kEscapeFlag | 2) || (flags & 3) > 2) return {Fault::kModel, flags, kEscapeFlag | 2};
-    coder_.stream_count = 1 << (flags & 3);
-    if (Status s = read_model(in, flags & kEscapeFlag, coder_.model); !s.ok()) return s;
+    uint8_t log2_streams;
+    if (!in.u8(log2_streams)) return {Fault::kTruncated};
+    if (log2_streams > log2_of(kMaxStreams)) return {Fault::kModel, log2_streams, 2};
+    coder_.stream_count = 1 << log2_streams;
+    bool has_escape;
+    if (Status s = read_models(in, numel, has_escape); !s.ok()) return s;
+    segment_ = tiles_left_ = 0;
     escape_values_.clear();
     next_escape_ = 0;
-    if (coder_.model.has_escape) {
-        uint32_t count;
-        if (Status s = read_varint(in, count); !s.ok()) return s;
-        if (count > numel) return {Fault::kEscapes, count, numel};
-        escape_values_.resize(count);
-        if (count)
-            if (Status s = read_escape_values(kernels, in, escape_depth + 1, escape_values_); !s.ok()) return s;
-    }
+    if (has_escape)
+        if (Status s = read_escapes(kernels, in, numel, escape_depth); !s.ok()) return s;
     uint32_t stream_nbytes[kMaxStreams];
     for (int k = 0; k < coder_.stream_count; ++k)
         if (Status s = read_varint(in, stream_nbytes[k]); !s.ok()) return s;
@@ -112,6 +167,12 @@ Status RansPlaneDecoder::start(const Kernels& kernels, const uint8_t* payload, s
 }
 
 Status RansPlaneDecoder::decode_tile(const Kernels& kernels, uint8_t* tile, size_t n) {
+    if (!tiles_left_) {
+        const ModelSegment& segment = plan_.segments[segment_++];
+        tiles_left_ = segment.tile_count;
+        coder_.model = plan_.models[segment.model];
+    }
+    --tiles_left_;
     const size_t groups = group_count_for(n);
     TileEscapes escapes;
     if (!kernels.rans_decode_tile(coder_, groups, tile, escapes)) return {Fault::kStreamEnd};

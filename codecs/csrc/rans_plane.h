@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "model.h"
+#include "model_plan.h"
 #include "rans_kernel.h"
 #include "status.h"
 
@@ -18,9 +18,8 @@ inline size_t group_count_for(size_t numel) { return (numel + kLanes - 1) / kLan
 
 class RansPlaneEncoder {
 public:
-    /// numel elements will come, last tile first. `padding` fills the last group: an entry's byte, never an escape.
-    void start(const RansModel& model, size_t numel);
-    uint8_t padding() const { return padding_; }
+    /// numel elements will come, last tile first, coded with the plan's models (kept by reference).
+    void start(const PlaneModels& plan, size_t numel);
     /// Encode the n bytes of a tile; tile[] has room to be padded to whole groups.
     void encode_tile(const Kernels& kernels, uint8_t* tile, size_t n);
     /// Bytes the payload may take at most, once all tiles are in.
@@ -28,11 +27,14 @@ public:
     void write_payload(const Kernels& kernels, int escape_depth, ByteWriter& out);
 
 private:
+    void write_models(ByteWriter& out) const;
+    const PlaneModels* plan_ = nullptr;
+    size_t segment_ = 0, tiles_left_ = 0;  // of the segment at hand, counted from the end
     RansCoder coder_;
     std::vector<uint8_t> scratch_;
     uint8_t* stream_end_[kMaxStreams];
     std::vector<uint8_t> escape_values_;  // last first
-    uint8_t padding_ = 0;
+    bool has_escape_ = false;
 };
 
 class RansPlaneDecoder {
@@ -43,10 +45,12 @@ public:
     Status decode_tile(const Kernels& kernels, uint8_t* tile, size_t n);
     /// All elements decoded: every stream must be used up and every lane back at its start.
     Status finish() const;
-    const RansModel& model() const { return coder_.model; }
-    size_t escape_count() const { return escape_values_.size(); }
 
 private:
+    Status read_models(ByteReader& in, size_t numel, bool& has_escape);
+    Status read_escapes(const Kernels& kernels, ByteReader& in, size_t numel, int escape_depth);
+    PlaneModels plan_;
+    size_t segment_ = 0, tiles_left_ = 0;  // of the segment at hand
     RansCoder coder_;
     const uint8_t* stream_end_[kMaxStreams];
     std::vector<uint8_t> escape_values_;

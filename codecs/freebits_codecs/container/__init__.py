@@ -1,0 +1,1 @@
+"""The container: chunk records, index and footer around the codecs (FORMAT.md)."""

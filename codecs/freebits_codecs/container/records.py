@@ -1,0 +1,177 @@
+"""Header, chunk records, index and footer: the bytes around the chunks (FORMAT.md, section 2).
+
+    header | chunk record ... | index record | footer
+
+Written front to back and readable either way: a stream follows the records, random access begins at the
+footer. Each part is parsed beside where it is written.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from freebits_codecs import _core
+from freebits_codecs.errors import CorruptContainer, LimitExceeded, TruncatedContainer, UnsupportedFormat
+
+MAGIC = b"\x89FBIT\r\n\x1a"
+VERSION = 1
+MEDIA_TYPE = "application/vnd.freebits"
+CHUNK_NBYTES = 1 << 20
+"""The window of the original file that is decodable alone, as the encoder chooses it."""
+
+MIN_CHUNK_LOG2, MAX_CHUNK_LOG2 = 12, 24
+MAX_CHUNKS = 1 << 28
+"""Chunks of one container; 256 TiB at the usual chunk size."""
+
+PAYLOAD_SLACK_NBYTES = 64
+"""A payload is at most this much longer than its chunk: one raw frame."""
+
+CHUNK, INDEX, FOOTER = b"C", b"I", b"F"
+ZSTD_FLAG = 1
+
+_HEADER = struct.Struct("<8sBBH")
+_RECORD = struct.Struct("<cBHII")
+_FOOTER = struct.Struct("<cBHIQQQ32s")
+HEADER_NBYTES = _HEADER.size + 4
+RECORD_NBYTES = _RECORD.size + 4
+FOOTER_NBYTES = _FOOTER.size + 4
+
+
+def crc32c(data: bytes | memoryview, crc: int = 0) -> int:
+    """CRC-32C (Castagnoli) of `data`, continuing `crc`."""
+    return _core.crc32c(data, crc)
+
+
+def is_container(head: bytes) -> bool:
+    """Whether a file that begins with `head` (16 bytes or more) is a freebits container of any version."""
+    return head[: len(MAGIC)] == MAGIC
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The first 16 bytes."""
+
+    chunk_nbytes: int = CHUNK_NBYTES
+
+    def pack(self) -> bytes:
+        body = _HEADER.pack(MAGIC, VERSION, self.chunk_nbytes.bit_length() - 1, 0)
+        return body + crc32c(body).to_bytes(4, "little")
+
+    @staticmethod
+    def parse(data: bytes) -> Header:
+        if len(data) < HEADER_NBYTES:
+            _require_magic(data[: len(MAGIC)], MAGIC[: len(data)])
+            raise TruncatedContainer("header", offset=0, found=len(data), expected=HEADER_NBYTES)
+        magic, version, chunk_log2, reserved = _HEADER.unpack_from(data)
+        _require_magic(magic, MAGIC)
+        _require_crc("header checksum", data[:HEADER_NBYTES])
+        if version != VERSION or reserved:
+            raise UnsupportedFormat(found=version, supported=VERSION)
+        if not MIN_CHUNK_LOG2 <= chunk_log2 <= MAX_CHUNK_LOG2:
+            raise LimitExceeded("log2 of the chunk size", found=chunk_log2, limit=MAX_CHUNK_LOG2)
+        return Header(1 << chunk_log2)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The 16 bytes before a payload; `crc` covers the twelve bytes before it and the payload."""
+
+    kind: bytes
+    flags: int
+    nbytes: int
+    stored_nbytes: int
+    crc: int
+
+    @staticmethod
+    def pack(kind: bytes, flags: int, nbytes: int, payload: bytes) -> bytes:
+        """Header and payload."""
+        body = _RECORD.pack(kind, flags, 0, nbytes, len(payload))
+        return b"".join((body, crc32c(payload, crc32c(body)).to_bytes(4, "little"), payload))
+
+    @staticmethod
+    def parse(data: bytes | memoryview, offset: int, chunk_nbytes: int, chunk: int) -> Record:
+        """The record whose 16 bytes begin at `data[0]` and lie at `offset` of the container."""
+        if len(data) < RECORD_NBYTES:
+            raise TruncatedContainer("record header", offset=offset, found=len(data), expected=RECORD_NBYTES)
+        kind, flags, reserved, nbytes, stored_nbytes = _RECORD.unpack_from(data)
+        record = Record(kind, flags, nbytes, stored_nbytes, int.from_bytes(data[12:16], "little"))
+        if kind not in (CHUNK, INDEX) or flags & ~ZSTD_FLAG or reserved:
+            raise CorruptContainer(f"record header at byte {offset}", found=bytes(data[:4]), expected="C or I")
+        if kind == CHUNK:
+            _check_chunk(record, chunk_nbytes, chunk)
+        return record
+
+    def check_crc(self, header_and_payload: bytes | memoryview, chunk: int | None) -> None:
+        view = memoryview(header_and_payload)
+        found = crc32c(view[RECORD_NBYTES:], crc32c(view[: RECORD_NBYTES - 4]))
+        if found != self.crc:
+            raise CorruptContainer("checksum", found=f"{found:08x}", expected=f"{self.crc:08x}", chunk=chunk)
+
+
+def _check_chunk(record: Record, chunk_nbytes: int, chunk: int) -> None:
+    if not 0 < record.nbytes <= chunk_nbytes:
+        raise CorruptContainer("decoded length", found=record.nbytes, expected=f"1..{chunk_nbytes}", chunk=chunk)
+    if record.stored_nbytes > record.nbytes + PAYLOAD_SLACK_NBYTES:
+        limit = record.nbytes + PAYLOAD_SLACK_NBYTES
+        raise LimitExceeded(f"stored length of chunk {chunk}", found=record.stored_nbytes, limit=limit)
+
+
+def pack_index(stored_nbytes: NDArray[np.uint32]) -> bytes:
+    """The index record: the stored length of every chunk, little-endian u32."""
+    payload = np.ascontiguousarray(stored_nbytes, "<u4").tobytes()
+    return Record.pack(INDEX, 0, len(payload), payload)
+
+
+@dataclass(frozen=True, slots=True)
+class Footer:
+    """The last 68 bytes: what is needed to find everything else. `sha256` is of the original file."""
+
+    chunk_count: int
+    nbytes: int
+    index_offset: int
+    sha256: str | None
+
+    def pack(self) -> bytes:
+        digest = bytes.fromhex(self.sha256) if self.sha256 else bytes(32)
+        body = _FOOTER.pack(FOOTER, bool(self.sha256), 0, 0, self.chunk_count, self.nbytes, self.index_offset, digest)
+        return body + crc32c(body).to_bytes(4, "little")
+
+    @staticmethod
+    def parse(data: bytes, offset: int) -> Footer:
+        """`data` are the 68 bytes that lie at `offset` of the container."""
+        if len(data) < FOOTER_NBYTES:
+            raise TruncatedContainer("footer", offset=offset, found=len(data), expected=FOOTER_NBYTES)
+        kind, has_digest, zero, zeros, chunk_count, nbytes, index_offset, digest = _FOOTER.unpack_from(data)
+        if kind != FOOTER:
+            raise TruncatedContainer("footer", offset=offset, found=0, expected=FOOTER_NBYTES)
+        _require_crc("footer checksum", data[:FOOTER_NBYTES])
+        if zero or zeros or has_digest > 1 or (not has_digest and any(digest)):
+            raise CorruptContainer("reserved footer bytes", found="set", expected="zero")
+        if chunk_count > MAX_CHUNKS:
+            raise LimitExceeded("chunk count", found=chunk_count, limit=MAX_CHUNKS)
+        return Footer(chunk_count, nbytes, index_offset, digest.hex() if has_digest else None)
+
+    def check_against(self, *, chunk_count: int, nbytes: int, index_offset: int) -> None:
+        """Raise when the records that were read tell another story."""
+        for what, found, expected in (
+            ("chunk count", chunk_count, self.chunk_count),
+            ("original length", nbytes, self.nbytes),
+            ("index offset", index_offset, self.index_offset),
+        ):
+            if found != expected:
+                raise CorruptContainer(what, found=found, expected=expected)
+
+
+def _require_magic(found: bytes, expected: bytes) -> None:
+    if found != expected:
+        raise CorruptContainer("magic bytes", found=found, expected=expected)
+
+
+def _require_crc(what: str, part: bytes) -> None:
+    found, expected = crc32c(part[:-4]), int.from_bytes(part[-4:], "little")
+    if found != expected:
+        raise CorruptContainer(what, found=f"{found:08x}", expected=f"{expected:08x}")

@@ -1,0 +1,83 @@
+"""Errors raised by freebits_codecs.
+
+CodecError
+  FormatError                 the bytes are not what they claim
+    TruncatedContainer        the container ends early; more bytes would help
+    CorruptContainer          no retry of the same bytes will help
+    DigestMismatch            decoded, and not the bytes that were encoded
+  UnsupportedFormat           newer than this library; upgrading helps
+  LimitExceeded               refused before allocating
+InvalidTensor (ValueError)    the caller passed something that cannot be encoded
+"""
+
+from __future__ import annotations
+
+
+class CodecError(Exception):
+    """Base of everything this package raises about containers."""
+
+
+class FormatError(CodecError):
+    """The bytes are not what they claim to be."""
+
+
+class TruncatedContainer(FormatError):
+    """The container ends before its footer.
+
+    >>> raise TruncatedContainer("chunk record header", offset=16, found=3, expected=16)
+    Traceback (most recent call last):
+    freebits_codecs.errors.TruncatedContainer: container ends inside its chunk record header at byte 16: \
+found 3 bytes, expected 16; fetch the rest or encode again
+    """
+
+    def __init__(self, what: str, *, offset: int, found: int, expected: int) -> None:
+        self.what, self.offset, self.found, self.expected = what, offset, found, expected
+        super().__init__(
+            f"container ends inside its {what} at byte {offset}: found {found} bytes, expected {expected}; "
+            "fetch the rest or encode again"
+        )
+
+
+class CorruptContainer(FormatError):
+    """A part of the container contradicts itself or its checksum. `chunk` is None outside chunks."""
+
+    def __init__(self, what: str, *, found: object, expected: object, chunk: int | None = None) -> None:
+        self.what, self.found, self.expected, self.chunk = what, found, expected, chunk
+        place = "" if chunk is None else f"chunk {chunk}: "
+        super().__init__(f"{place}{what}: found {found}, expected {expected}; fetch or encode the file again")
+
+
+class DigestMismatch(FormatError):
+    """Everything decoded, but the result is not the file that was encoded."""
+
+    def __init__(self, *, found: str, expected: str) -> None:
+        self.found, self.expected = found, expected
+        super().__init__(
+            f"decoded bytes have SHA-256 {found}, the container says {expected}; "
+            "do not use them, fetch or encode the file again"
+        )
+
+
+class UnsupportedFormat(CodecError):
+    """The container needs a newer freebits.
+
+    >>> raise UnsupportedFormat(found=3, supported=1)
+    Traceback (most recent call last):
+    freebits_codecs.errors.UnsupportedFormat: container format version 3 exceeds supported 1; upgrade freebits
+    """
+
+    def __init__(self, *, found: int, supported: int) -> None:
+        self.found, self.supported = found, supported
+        super().__init__(f"container format version {found} exceeds supported {supported}; upgrade freebits")
+
+
+class LimitExceeded(CodecError):
+    """A declared size is over the format's limit; refused before anything was allocated."""
+
+    def __init__(self, what: str, *, found: int, limit: int) -> None:
+        self.what, self.found, self.limit = what, found, limit
+        super().__init__(f"{what} is {found}, the limit is {limit}; this is not a container freebits wrote")
+
+
+class InvalidTensor(ValueError):
+    """The caller passed something that cannot be encoded."""

@@ -1,0 +1,240 @@
+"""Encode and decode bytes, paths, file objects and pipes."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import numpy as np
+
+from freebits_codecs import _core
+from freebits_codecs.container.encoder import RecordEncoder
+from freebits_codecs.container.reader import BytesSource, ContainerReader
+from freebits_codecs.container.records import CHUNK_NBYTES, FOOTER_NBYTES, HEADER_NBYTES, RECORD_NBYTES, Header
+from freebits_codecs.container.stream import StreamDecoder, read_exactly
+from freebits_codecs.container.writer import (
+    BackgroundDigest,
+    ContainerWriter,
+    EncodeSummary,
+    Progress,
+    batch_chunks,
+    pack_tail,
+)
+from freebits_codecs.errors import DigestMismatch
+from freebits_codecs.formats import NeedMore, read_head_layout, read_layout
+from freebits_codecs.planner import ExtentArrays
+
+PathOrFile = str | os.PathLike[str] | BinaryIO
+Buffer = bytes | bytearray | memoryview | np.ndarray
+
+_FIRST_HEAD_NBYTES = 64 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeSummary:
+    """What decoding gave back. `sha256` is None when the container carries none."""
+
+    original_nbytes: int
+    stored_nbytes: int
+    sha256: str | None
+
+
+def encode(data: Buffer, *, threads: int = 1, sha256: bool = False) -> bytes:
+    """The container of `data`.
+
+    Every chunk carries a checksum; `sha256=True` adds the digest of the whole, which takes longer than the
+    coding itself unless a core is free for it.
+
+    >>> import numpy as np
+    >>> weights = np.random.default_rng(0).normal(0, 0.02, 100_000).astype(np.float32)
+    >>> packed = encode(weights)
+    >>> len(packed) < 0.85 * weights.nbytes and decode(packed) == weights.tobytes()
+    True
+    """
+    view = _bytes_view(data)
+    layout = read_layout(cast(BinaryIO, _ViewFile(view)))
+    digest = BackgroundDigest() if sha256 else None
+    if digest:
+        digest.update(view)
+    encoder = RecordEncoder(CHUNK_NBYTES, ExtentArrays.of(layout.extents) if layout else None, threads)
+    sink = _core.OutputBuffer(HEADER_NBYTES + encoder.bound(len(view)) + _tail_bound(len(view)))
+    _append(sink, Header().pack())
+    stored = []
+    step = CHUNK_NBYTES * batch_chunks(threads) * 8
+    for start in range(0, len(view), step):
+        stored.append(encoder.encode(view[start : start + step], start, sink))
+    _append(sink, pack_tail(stored, len(view), sink.length, digest.hexdigest() if digest else None))
+    return sink.take()
+
+
+def decode(data: Buffer, *, threads: int = 1) -> bytes:
+    """The original bytes of a container; its digest is checked when it has one.
+
+    Raises FormatError, UnsupportedFormat, LimitExceeded.
+    """
+    reader = ContainerReader(BytesSource(_bytes_view(data)), threads)
+    whole = reader.read(0, reader.nbytes)
+    if reader.sha256:
+        _check_digest(hashlib.sha256(whole).hexdigest(), reader.sha256)
+    return whole
+
+
+def encode_file(
+    src: PathOrFile,
+    dst: PathOrFile,
+    *,
+    threads: int = 1,
+    sha256: bool = True,
+    progress: Progress | None = None,
+) -> EncodeSummary:
+    """Encode a path, file object or pipe into another, with bounded memory."""
+    with _opened(src, "rb") as source, _opened(dst, "wb") as sink:
+        extents, head = _find_extents(source)
+        writer = ContainerWriter(sink.write, extents, threads=threads, sha256=sha256, progress=progress)
+        try:
+            for batch in _batches(source, head, writer.batch_nbytes):
+                writer.write_batch(batch)
+            return writer.finish()
+        finally:
+            writer.close()
+
+
+def decode_file(
+    src: PathOrFile, dst: PathOrFile, *, threads: int = 1, progress: Progress | None = None
+) -> DecodeSummary:
+    """Decode a path, file object or pipe into another, with bounded memory.
+
+    The digest, if there is one, is known at the end only: on DigestMismatch throw away what was written.
+    """
+    with _opened(src, "rb") as source, _opened(dst, "wb") as sink:
+        decoder = StreamDecoder(source, threads)
+        digest = BackgroundDigest()
+        try:
+            for piece in decoder:
+                digest.update(piece)
+                sink.write(piece)
+                digest.wait()
+                if progress:
+                    progress(decoder.nbytes, decoder.stored_nbytes)
+            expected = decoder.footer.sha256 if decoder.footer else None
+            if expected:
+                _check_digest(digest.hexdigest(), expected)
+            return DecodeSummary(decoder.nbytes, decoder.stored_nbytes, expected)
+        finally:
+            digest.close()
+
+
+def _check_digest(found: str, expected: str) -> None:
+    if found != expected:
+        raise DigestMismatch(found=found, expected=expected)
+
+
+def _bytes_view(data: Buffer) -> memoryview:
+    view = memoryview(cast(bytes, data))
+    if not view.c_contiguous:
+        raise ValueError("data is not contiguous; pass a contiguous copy, e.g. numpy.ascontiguousarray(data)")
+    return view.cast("B") if view.nbytes else memoryview(b"")
+
+
+def _append(sink: _core.OutputBuffer, piece: bytes) -> None:
+    memoryview(sink)[sink.length : sink.length + len(piece)] = piece
+    sink.length += len(piece)
+
+
+def _tail_bound(nbytes: int) -> int:
+    return RECORD_NBYTES + 4 * (nbytes // CHUNK_NBYTES + 1) + FOOTER_NBYTES
+
+
+class _ViewFile(io.RawIOBase):
+    """A seekable file over memory, without the copy that BytesIO makes."""
+
+    def __init__(self, view: memoryview) -> None:
+        self._view, self._at = view, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._at = offset + (0, self._at, len(self._view))[whence]
+        return self._at
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        piece = self._view[self._at : self._at + len(buffer)]
+        buffer[: len(piece)] = piece
+        self._at += len(piece)
+        return len(piece)
+
+
+def _find_extents(source: BinaryIO) -> tuple[ExtentArrays | None, bytes]:
+    """What is known of the source's tensors, and the bytes that had to be read to know it."""
+    if _seekable(source):
+        start = source.tell()
+        if start == 0:
+            layout = read_layout(source)
+            source.seek(0)
+            return (ExtentArrays.of(layout.extents) if layout else None), b""
+    head = read_exactly(source, _FIRST_HEAD_NBYTES)
+    found = read_head_layout(head)
+    while isinstance(found, NeedMore) and found.nbytes > len(head):
+        more = read_exactly(source, found.nbytes - len(head))
+        if not more:
+            found = read_layout(io.BytesIO(head))
+            break
+        head += more
+        found = read_head_layout(head)
+    layout = None if isinstance(found, NeedMore) else found
+    return (ExtentArrays.of(layout.extents) if layout else None), head
+
+
+def _seekable(source: BinaryIO) -> bool:
+    try:
+        return source.seekable()
+    except AttributeError:
+        return False
+
+
+def _batches(source: BinaryIO, head: bytes, batch_nbytes: int) -> Iterator[memoryview]:
+    """The source in pieces of `batch_nbytes`, the last one shorter. Each is valid until the next."""
+    for start in range(0, len(head) - batch_nbytes + 1, batch_nbytes):
+        yield memoryview(head)[start : start + batch_nbytes]
+    rest = head[len(head) // batch_nbytes * batch_nbytes :]
+    buffer = bytearray(batch_nbytes)
+    view = memoryview(buffer)
+    view[: len(rest)] = rest
+    filled = len(rest)
+    while True:
+        while filled < batch_nbytes and (count := _read_into(source, view[filled:])):
+            filled += count
+        if filled:
+            yield view[:filled]
+        if filled < batch_nbytes:
+            return
+        filled = 0
+
+
+def _read_into(source: BinaryIO, buffer: memoryview) -> int:
+    readinto = getattr(source, "readinto", None)
+    if readinto is not None:
+        return readinto(buffer) or 0
+    data = source.read(len(buffer))
+    buffer[: len(data)] = data
+    return len(data)
+
+
+@contextmanager
+def _opened(target: PathOrFile, mode: str) -> Iterator[BinaryIO]:
+    """A path is opened and closed, a file object used as it is."""
+    if isinstance(target, str | os.PathLike):
+        with Path(target).open(mode) as file:
+            yield cast(BinaryIO, file)
+    else:
+        yield target
