@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from types import FrameType
 
 import uvicorn
@@ -64,6 +64,7 @@ def _print_new_token(chosen: Settings) -> int:
 
 def _serve(chosen: Settings) -> int:
     logs.configure(chosen.log_level)
+    signals = _Signals()
     with hold_folder(chosen.data), closing(_listen(chosen)) as listening:
         upgrade(chosen.sqlalchemy_url)
         hub = open_hub(chosen)
@@ -73,7 +74,7 @@ def _serve(chosen: Settings) -> int:
             supervisor.start()
         try:
             _greet(chosen, listening.getsockname()[1], token)
-            return _run(hub, listening)
+            return _run(hub, listening, signals)
         finally:
             if supervisor is not None:
                 supervisor.stop()
@@ -93,7 +94,26 @@ def _listen(chosen: Settings) -> socket.socket:
     return listening
 
 
-def _run(hub: Hub, listening: socket.socket) -> int:
+class _Signals:
+    """Notes SIGINT and SIGTERM from the first moment on, and passes them to the server once there is one."""
+
+    def __init__(self) -> None:
+        self.received: list[int] = []
+        self.server: uvicorn.Server | None = None
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._note)
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        self.received.append(number)
+        if self.server is not None:
+            self.server.should_exit = True
+
+    def exit_status(self) -> int:
+        """Of a hub that was told to stop."""
+        return INTERRUPTED if signal.SIGINT in self.received else OK
+
+
+def _run(hub: Hub, listening: socket.socket, signals: _Signals) -> int:
     config = uvicorn.Config(
         create_app(hub.settings, hub),
         http="httptools",
@@ -105,16 +125,11 @@ def _run(hub: Hub, listening: socket.socket) -> int:
         timeout_keep_alive=75,
         timeout_graceful_shutdown=int(hub.settings.shutdown_grace_s),
     )
-    received: list[int] = []
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        received.append(number)  # uvicorn has shut down by itself; it raises the signal again afterwards
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, note)
-    with suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[listening])
-    return INTERRUPTED if signal.SIGINT in received else OK
+    signals.server = uvicorn.Server(config)
+    if not signals.received:
+        # It has handlers of its own while it runs, and afterwards raises what it got again, for ours to note.
+        signals.server.run(sockets=[listening])
+    return signals.exit_status()
 
 
 def _greet(chosen: Settings, port: int, token: str | None) -> None:

@@ -27,9 +27,7 @@ class Database:
     """Connections to the hub's database; safe to share between threads."""
 
     def __init__(self, url: str) -> None:
-        self._engine = create_engine(
-            url, pool_size=10, max_overflow=60, pool_pre_ping=not url.startswith("sqlite")
-        )
+        self._engine = create_engine(url, pool_size=10, max_overflow=60, pool_pre_ping=not url.startswith("sqlite"))
         if self._engine.dialect.name == "sqlite":
             _prepare_sqlite(self._engine)
         self._writing_engine = self._engine.execution_options(**{_WRITES: True})

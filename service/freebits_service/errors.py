@@ -49,9 +49,7 @@ class RepoNotFound(ServiceError):
     code = "REPO_NOT_FOUND"
 
     def __init__(self, repo: str) -> None:
-        super().__init__(
-            f"no repo {repo!r} that you can see; check the name, or log in if it is private", repo=repo
-        )
+        super().__init__(f"no repo {repo!r} that you can see; check the name, or log in if it is private", repo=repo)
 
 
 class RevisionNotFound(ServiceError):
@@ -184,9 +182,7 @@ class PartsMissing(ServiceError):
     code = "PARTS_MISSING"
 
     def __init__(self, missing: Sequence[int]) -> None:
-        super().__init__(
-            f"{len(missing)} parts are missing; send them, then complete again", missing=list(missing)
-        )
+        super().__init__(f"{len(missing)} parts are missing; send them, then complete again", missing=list(missing))
 
 
 class BlobMissing(ServiceError):

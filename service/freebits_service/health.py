@@ -37,6 +37,4 @@ def readyz(hub: HubDep) -> JSONResponse:
 def read_metrics(request: Request) -> Response:
     """Prometheus text format."""
     registry: CollectorRegistry = request.app.state.metrics
-    return Response(
-        generate_latest(metrics.PROCESS) + generate_latest(registry), media_type=CONTENT_TYPE_LATEST
-    )
+    return Response(generate_latest(metrics.PROCESS) + generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

@@ -9,9 +9,7 @@ import structlog
 import structlog.tracebacks
 
 # Values of local variables stay out of tracebacks: a token may be among them.
-_TRACEBACKS = structlog.processors.ExceptionRenderer(
-    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
-)
+_TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
 
 
 def configure(level: str) -> None:

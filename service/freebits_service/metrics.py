@@ -15,9 +15,7 @@ from .models import Blob, Job, Upload
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 PROCESS = CollectorRegistry()
-REQUESTS = Counter(
-    "freebits_http_requests", "Requests answered.", ("method", "route", "status"), registry=PROCESS
-)
+REQUESTS = Counter("freebits_http_requests", "Requests answered.", ("method", "route", "status"), registry=PROCESS)
 LATENCY = Histogram(
     "freebits_http_request_seconds",
     "Time from the request to the end of the answer.",
@@ -26,9 +24,7 @@ LATENCY = Histogram(
     registry=PROCESS,
 )
 SENT = Counter("freebits_http_sent_bytes", "Bytes of answers.", registry=PROCESS)
-RECEIVED = Counter(
-    "freebits_upload_received_bytes", "Bytes of upload parts that were kept.", registry=PROCESS
-)
+RECEIVED = Counter("freebits_upload_received_bytes", "Bytes of upload parts that were kept.", registry=PROCESS)
 
 KEPT_S = 5.0
 
@@ -52,9 +48,7 @@ class DatabaseCollector:
 
 def _blobs(session: Session) -> Iterator[Metric]:
     count = GaugeMetricFamily("freebits_blobs", "Blobs by state.", labels=["state"])
-    logical = GaugeMetricFamily(
-        "freebits_blob_logical_bytes", "Bytes of the original files.", labels=["state"]
-    )
+    logical = GaugeMetricFamily("freebits_blob_logical_bytes", "Bytes of the original files.", labels=["state"])
     stored = GaugeMetricFamily("freebits_blob_stored_bytes", "Bytes of the objects served.", labels=["state"])
     totals = dict.fromkeys(("raw", "encoding", "encoded"), (0, 0, 0))
     rows = session.execute(
@@ -72,9 +66,7 @@ def _blobs(session: Session) -> Iterator[Metric]:
         stored.add_metric([state], kept)
     saved = sum(nbytes - kept for _, nbytes, kept in totals.values())
     yield from (count, logical, stored)
-    yield GaugeMetricFamily(
-        "freebits_saved_bytes", "Bytes the store does not hold thanks to encoding.", value=saved
-    )
+    yield GaugeMetricFamily("freebits_saved_bytes", "Bytes the store does not hold thanks to encoding.", value=saved)
 
 
 def _jobs(session: Session) -> Iterator[Metric]:
@@ -83,8 +75,7 @@ def _jobs(session: Session) -> Iterator[Metric]:
     )
     totals = dict.fromkeys(("queued", "running", "done", "parked", "cancelled"), 0)
     totals.update(
-        (state, number)
-        for state, number in session.execute(select(Job.state, func.count()).group_by(Job.state))
+        (state, number) for state, number in session.execute(select(Job.state, func.count()).group_by(Job.state))
     )
     for state, number in totals.items():
         jobs.add_metric([state], number)
@@ -96,6 +87,4 @@ def _jobs(session: Session) -> Iterator[Metric]:
 
 def _uploads(session: Session) -> Metric:
     receiving = session.scalar(select(func.count()).select_from(Upload).where(Upload.state == "receiving"))
-    return GaugeMetricFamily(
-        "freebits_uploads_receiving", "Uploads that are not complete.", value=receiving or 0
-    )
+    return GaugeMetricFamily("freebits_uploads_receiving", "Uploads that are not complete.", value=receiving or 0)

@@ -32,9 +32,7 @@ def check_segment(segment: str, what: str = "name") -> str:
             name=segment[:120],
         )
     if ".." in segment or "--" in segment or segment.endswith((".git", ".")):
-        raise InvalidName(
-            f"{what} {segment!r} must not contain '..' or '--' or end in '.' or '.git'", name=segment
-        )
+        raise InvalidName(f"{what} {segment!r} must not contain '..' or '--' or end in '.' or '.git'", name=segment)
     return segment
 
 
@@ -77,9 +75,7 @@ def check_path(path: str) -> str:
     if "\\" in path:
         raise InvalidPath(f"path {shown!r} contains a backslash; separate folders by '/'", path=shown)
     if any(segment in {"", ".", ".."} for segment in path.split("/")):
-        raise InvalidPath(
-            f"path {shown!r} must be relative and have no empty, '.' or '..' segment", path=shown
-        )
+        raise InvalidPath(f"path {shown!r} must be relative and have no empty, '.' or '..' segment", path=shown)
     if len(path.encode()) > MAX_PATH_NBYTES:
         raise InvalidPath(f"path {shown!r}... is longer than {MAX_PATH_NBYTES} bytes", path=shown)
     return path

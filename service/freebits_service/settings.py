@@ -33,26 +33,16 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
     data: Path = Field(Path(".data/hub"), description="folder of the database and the objects")
-    public_url: str = Field(
-        "", description="how clients reach the hub; printed and used in links (default: host:port)"
-    )
+    public_url: str = Field("", description="how clients reach the hub; printed and used in links (default: host:port)")
     database_url: str = Field("", description="SQLAlchemy URL (default: SQLite in the data folder)")
-    admin_token: SecretStr = Field(
-        SecretStr(""), description="the admin's token (default: made at the first start)"
-    )
+    admin_token: SecretStr = Field(SecretStr(""), description="the admin's token (default: made at the first start)")
 
     max_file_nbytes: int = Field(1 << 44, gt=0, description="largest file that is taken, bytes")
     max_json_nbytes: int = Field(64 * MIB, gt=0, description="largest JSON request, bytes")
     max_commit_operations: int = Field(100_000, gt=0, description="most files one commit may touch")
-    part_nbytes: int = Field(
-        16 * MIB, ge=64 * 1024, le=1 << 30, description="size of an upload's parts, bytes"
-    )
-    min_free_nbytes: int = Field(
-        64 * MIB, ge=0, description="uploads that would leave less free disk are refused"
-    )
-    upload_ttl_s: float = Field(
-        7 * 86400, gt=0, description="an upload nobody completes is dropped after, seconds"
-    )
+    part_nbytes: int = Field(16 * MIB, ge=64 * 1024, le=1 << 30, description="size of an upload's parts, bytes")
+    min_free_nbytes: int = Field(64 * MIB, ge=0, description="uploads that would leave less free disk are refused")
+    upload_ttl_s: float = Field(7 * 86400, gt=0, description="an upload nobody completes is dropped after, seconds")
     grace_s: float = Field(3600, ge=0, description="unreferenced objects are kept for, seconds")
     collect_interval_s: float = Field(300, gt=0, description="time between two collections, seconds")
 
@@ -60,19 +50,13 @@ class Settings(BaseSettings):
     encode_min_nbytes: int = Field(4096, ge=0, description="smaller files stay as they are, bytes")
     encode_threads: int = Field(1, ge=1, le=256, description="threads of one encoding")
     job_max_attempts: int = Field(4, ge=1, description="a job that fails this often is parked")
-    job_backoff_s: float = Field(
-        5, ge=0, description="wait before the second attempt, doubled for each further one"
-    )
+    job_backoff_s: float = Field(5, ge=0, description="wait before the second attempt, doubled for each further one")
     job_poll_s: float = Field(0.3, gt=0, description="how often a worker looks for work, seconds")
     heartbeat_s: float = Field(2, gt=0, description="how often a worker says that it lives, seconds")
-    worker_dead_after_s: float = Field(
-        20, gt=0, description="a silent worker's jobs are handed on after, seconds"
-    )
+    worker_dead_after_s: float = Field(20, gt=0, description="a silent worker's jobs are handed on after, seconds")
 
     shutdown_grace_s: float = Field(10, ge=0, description="running requests may finish for, seconds")
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="least level that is logged"
-    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
 
     @field_validator("data")
     @classmethod
@@ -124,9 +108,7 @@ def parser() -> argparse.ArgumentParser:
         shown = "" if name == "admin_token" or field.default == "" else f" (default: {field.default})"
         flag = "--" + name.replace("_", "-")
         action: Any = argparse.BooleanOptionalAction if field.annotation is bool else "store"
-        parser.add_argument(
-            flag, action=action, default=argparse.SUPPRESS, help=(field.description or "") + shown
-        )
+        parser.add_argument(flag, action=action, default=argparse.SUPPRESS, help=(field.description or "") + shown)
     return parser
 
 
@@ -168,7 +150,5 @@ def _explain(error: ValidationError) -> str:
             lines.append(f"unknown setting {name!r}; `freebits serve --help` lists the known ones")
         else:
             flag = "--" + name.replace("_", "-")
-            lines.append(
-                f"{name}: {problem['msg']} (set by {flag}, {ENV_PREFIX}{name.upper()} or the config file)"
-            )
+            lines.append(f"{name}: {problem['msg']} (set by {flag}, {ENV_PREFIX}{name.upper()} or the config file)")
     return "\n".join(lines)

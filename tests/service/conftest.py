@@ -86,9 +86,7 @@ class HubClient:
         """Send part `number` of `content`."""
         start = number * upload["part_nbytes"]
         part = content[start : start + upload["part_nbytes"]]
-        return self.request(
-            "PUT", f"/repos/{repo}/uploads/{upload['id']}/parts/{number}", content=part, **options
-        )
+        return self.request("PUT", f"/repos/{repo}/uploads/{upload['id']}/parts/{number}", content=part, **options)
 
     def complete(self, repo: str, upload: dict[str, Any]) -> httpx.Response:
         """Complete an upload."""
@@ -136,9 +134,7 @@ class HubClient:
         body = {"branch": "main", "parent": parent, "message": "test", "operations": operations, **changes}
         return self.post(f"/repos/{repo}/commits", json=body)
 
-    def push(
-        self, repo: str, files: dict[str, bytes | None], parent: str | None = None, **changes: Any
-    ) -> str:
+    def push(self, repo: str, files: dict[str, bytes | None], parent: str | None = None, **changes: Any) -> str:
         """Upload and commit; the commit id."""
         for content in {content for content in files.values() if content is not None}:
             self.upload(repo, content)
@@ -151,9 +147,7 @@ class HubClient:
         self, repo: str, path: str, revision: str = "main", method: str = "GET", **options: Any
     ) -> httpx.Response:
         """Read a file."""
-        return self.request(
-            method, f"/repos/{repo}/resolve/{quote(revision, safe='')}/{quote(path)}", **options
-        )
+        return self.request(method, f"/repos/{repo}/resolve/{quote(revision, safe='')}/{quote(path)}", **options)
 
     def new_user(self, name: str) -> HubClient:
         """Create a user and speak as it."""
@@ -319,6 +313,20 @@ def make_process(tmp_path: Path) -> Iterator[Callable[..., HubProcess]]:
     for served in made:
         if served.process is not None and served.process.poll() is None:
             served.end(signal.SIGKILL)
+
+
+@pytest.fixture
+def connect() -> Iterator[Callable[[HubProcess], HubClient]]:
+    """Clients of hub processes, as the admin."""
+    opened: list[httpx.Client] = []
+
+    def make(served: HubProcess) -> HubClient:
+        opened.append(httpx.Client(base_url=served.url, timeout=60))
+        return HubClient(opened[-1])
+
+    yield make
+    for client in opened:
+        client.close()
 
 
 def free_port() -> int:

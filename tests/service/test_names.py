@@ -36,7 +36,7 @@ def test_repo_names_that_are_taken(name: str) -> None:
         "a/b\n",
         "a/b\0",
         "ä/b",
-        "a/١",
+        "a/\u0661",
         "x" * 97 + "/b",
         "a/b%2f",
         "a\\b/c",
@@ -91,9 +91,7 @@ def test_refs_that_are_refused(name: str) -> None:
         check_ref_name(name)
 
 
-@pytest.mark.parametrize(
-    "path", ["a", "a/b/c.bin", "-x", ".gitattributes", "a b/ü.txt", "a..b/c...", "x" * 1024]
-)
+@pytest.mark.parametrize("path", ["a", "a/b/c.bin", "-x", ".gitattributes", "a b/ü.txt", "a..b/c...", "x" * 1024])
 def test_paths_that_are_taken(path: str) -> None:
     """Ordinary relative paths."""
     assert check_path(path) == path

@@ -80,9 +80,7 @@ def test_edits_equal_a_dictionary(rounds: list[dict[str, int]]) -> None:
 
 
 def _conflicts(path: str, model: Mapping[str, int]) -> bool:
-    return any(folder in model for folder in ancestors(path)) or any(
-        other.startswith(path + "/") for other in model
-    )
+    return any(folder in model for folder in ancestors(path)) or any(other.startswith(path + "/") for other in model)
 
 
 def test_one_changed_file_shares_nearly_all_pages() -> None:
@@ -179,6 +177,4 @@ def test_listing_a_file_is_that_file(listed: Any) -> None:
     for recursive in (True, False):
         reply = listed.get("/repos/admin/model/tree/main", params={"path": path, "recursive": recursive})
         assert [item["path"] for item in reply.json()["items"]] == [path]
-    assert (
-        listed.get("/repos/admin/model/tree/main", params={"path": "nope"}).json()["code"] == "PATH_NOT_FOUND"
-    )
+    assert listed.get("/repos/admin/model/tree/main", params={"path": "nope"}).json()["code"] == "PATH_NOT_FOUND"

@@ -164,9 +164,7 @@ def test_identity_uploads_must_announce_one_digest(client: Any) -> None:
     assert client.begin(repo, CONTENT, encoding="freebits", stored_nbytes=len(CONTENT) * 2).status_code == 422
 
 
-def test_a_file_beyond_the_limit_is_refused(
-    make_hub: Callable[..., Any], make_client: Callable[..., Any]
-) -> None:
+def test_a_file_beyond_the_limit_is_refused(make_hub: Callable[..., Any], make_client: Callable[..., Any]) -> None:
     """The largest file is a setting."""
     client = make_client(make_hub(max_file_nbytes=1000))
     repo = client.new_repo()

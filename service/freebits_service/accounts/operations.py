@@ -29,9 +29,7 @@ def identify(db: Database, token: str) -> Principal:
     with db.snapshot() as session:
         user = queries.find_user_by_token(session, token_digest(token))
     if user is None:
-        raise Unauthenticated(
-            "the token is not known here (revoked, or of another hub); run `freebits login`"
-        )
+        raise Unauthenticated("the token is not known here (revoked, or of another hub); run `freebits login`")
     return Principal(user.id, user.name, user.role)
 
 

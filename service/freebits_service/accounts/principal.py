@@ -36,9 +36,7 @@ STRANGER = Principal(None, "", "stranger")
 def require_user(principal: Principal) -> int:
     """The caller's user id; raises Unauthenticated for a stranger."""
     if principal.user_id is None:
-        raise Unauthenticated(
-            "this needs a token; send `Authorization: Bearer TOKEN` or run `freebits login`"
-        )
+        raise Unauthenticated("this needs a token; send `Authorization: Bearer TOKEN` or run `freebits login`")
     return principal.user_id
 
 

@@ -49,9 +49,7 @@ def commit(hub: Hub, caller: Principal, namespace: str, name: str, body: schemas
     """
     limit = hub.settings.max_commit_operations
     if len(body.operations) > limit:
-        raise TooLarge(
-            f"{len(body.operations)} operations in one commit, at most {limit}; split it", limit=limit
-        )
+        raise TooLarge(f"{len(body.operations)} operations in one commit, at most {limit}; split it", limit=limit)
     try:
         with hub.db.transaction() as session:
             repo = repos.writable_repo(session, caller, namespace, name)
@@ -60,9 +58,7 @@ def commit(hub: Hub, caller: Principal, namespace: str, name: str, body: schemas
         return _explain_lost_race(hub, caller, namespace, name, body)
 
 
-def _commit(
-    hub: Hub, session: Session, caller: Principal, repo: Repo, body: schemas.NewCommit
-) -> schemas.Commit:
+def _commit(hub: Hub, session: Session, caller: Principal, repo: Repo, body: schemas.NewCommit) -> schemas.Commit:
     branch = check_ref_name(body.branch)
     head = repos.find_branch(session, repo, branch)
     parent = _require_head(branch, head, body.parent)
@@ -119,9 +115,7 @@ def _explain_lost_race(
     raise HeadMoved(body.branch, head[1].digest if head else None, body.parent)
 
 
-def _usable_blobs(
-    session: Session, caller: Principal, operations: Sequence[schemas.Operation]
-) -> dict[str, Blob]:
+def _usable_blobs(session: Session, caller: Principal, operations: Sequence[schemas.Operation]) -> dict[str, Blob]:
     wanted = {op.sha256: op.nbytes for op in operations if op.op == "add"}
     blobs = queries.find_blobs(session, list(wanted))
     usable = queries.usable_blob_ids(

@@ -48,15 +48,11 @@ def find_blobs(session: Session, digests: Sequence[str]) -> dict[str, Blob]:
     """Those of the blobs that are stored, by digest."""
     found: dict[str, Blob] = {}
     for some in batches(digests):
-        found.update(
-            (blob.sha256, blob) for blob in session.scalars(select(Blob).where(Blob.sha256.in_(some)))
-        )
+        found.update((blob.sha256, blob) for blob in session.scalars(select(Blob).where(Blob.sha256.in_(some))))
     return found
 
 
-def usable_blob_ids(
-    session: Session, blob_ids: Sequence[int], *, user_id: int, own: str, sees_all: bool
-) -> set[int]:
+def usable_blob_ids(session: Session, blob_ids: Sequence[int], *, user_id: int, own: str, sees_all: bool) -> set[int]:
     """Those of the blobs that a caller has proved to have: uploaded by it, or in a repo it may read.
 
     Knowing a digest is not having the content: without this test anybody could fetch a private file by its
@@ -84,9 +80,7 @@ def hold_blobs(session: Session, repo_id: int, blob_ids: Sequence[int]) -> None:
     """The repo holds these blobs from now on."""
     for some in batches(blob_ids):
         held = set(
-            session.scalars(
-                select(RepoBlob.blob_id).where(RepoBlob.repo_id == repo_id, RepoBlob.blob_id.in_(some))
-            )
+            session.scalars(select(RepoBlob.blob_id).where(RepoBlob.repo_id == repo_id, RepoBlob.blob_id.in_(some)))
         )
         rows = [{"repo_id": repo_id, "blob_id": blob_id} for blob_id in some if blob_id not in held]
         if rows:

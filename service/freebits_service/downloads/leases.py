@@ -53,6 +53,4 @@ class OpenBlobs:
             return
         with db.transaction() as session:
             for some in batches(ids):
-                session.execute(
-                    update(Blob).where(Blob.id.in_(some)).values(leased_until=in_seconds(LEASE_S))
-                )
+                session.execute(update(Blob).where(Blob.id.in_(some)).values(leased_until=in_seconds(LEASE_S)))

@@ -93,9 +93,7 @@ def list_refs(*, namespace: Segment, name: Segment, hub: HubDep, caller: Caller)
         repo = operations.readable_repo(session, caller, namespace, name)
         rows = queries.list_refs(session, repo.id)
     return RefList(
-        items=[
-            Ref.model_validate({"type": ref.kind, "name": ref.name, "commit": digest}) for ref, digest in rows
-        ]
+        items=[Ref.model_validate({"type": ref.kind, "name": ref.name, "commit": digest}) for ref, digest in rows]
     )
 
 

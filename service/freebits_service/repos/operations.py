@@ -97,7 +97,5 @@ def find_branch(session: Session, repo: Repo, name: str) -> tuple[Ref, Commit] |
         return None
     ref, commit = found
     if ref.kind != "branch":
-        raise RefExists(
-            f"{name!r} is a tag of {repo.full_name}; tags do not move", type="tag", commit=commit.digest
-        )
+        raise RefExists(f"{name!r} is a tag of {repo.full_name}; tags do not move", type="tag", commit=commit.digest)
     return ref, commit

@@ -103,9 +103,7 @@ def move_ref(session: Session, repo_id: int, name: str, *, expected_id: int, com
 
 def delete_ref(session: Session, repo_id: int, kind: str, name: str) -> bool:
     """Remove a ref; False when there is none."""
-    statement = (
-        delete(Ref).where(Ref.repo_id == repo_id, Ref.kind == kind, Ref.name == name).returning(Ref.id)
-    )
+    statement = delete(Ref).where(Ref.repo_id == repo_id, Ref.kind == kind, Ref.name == name).returning(Ref.id)
     return session.scalar(statement) is not None
 
 

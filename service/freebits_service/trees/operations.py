@@ -14,9 +14,7 @@ from .pages import Changes, NewPage, Span, edit, tree_digest
 _AFTER_SLASH = chr(ord("/") + 1)  # every path in folder f lies in [f + "/", f + _AFTER_SLASH)
 
 
-def store_edited(
-    session: Session, repo_id: int, parent_tree_id: int | None, changes: Changes
-) -> tuple[int, str]:
+def store_edited(session: Session, repo_id: int, parent_tree_id: int | None, changes: Changes) -> tuple[int, str]:
     """The tree that `changes` make of the parent's: its row id and digest. Raises what `pages.edit` raises."""
     spans = queries.load_spans(session, parent_tree_id) if parent_tree_id is not None else []
     pages = edit(spans, changes, partial(queries.load_pages, session))

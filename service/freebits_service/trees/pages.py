@@ -151,9 +151,7 @@ def _check_not_a_folder(tree: _LoadedTree, changes: Changes, path: str) -> None:
         return
     remaining = next((inside for inside in tree.below(path) if changes.get(inside, inside) is not None), None)
     if remaining is not None:
-        raise InvalidPath(
-            f"{path!r} is a directory; delete the files in it first", path=path, inside=remaining
-        )
+        raise InvalidPath(f"{path!r} is a directory; delete the files in it first", path=path, inside=remaining)
 
 
 def _rebuild(tree: _LoadedTree, changes: Changes) -> list[Span | NewPage]:

@@ -16,8 +16,7 @@ def load_spans(session: Session, tree_id: int) -> list[Span]:
     """All pages of a tree in order."""
     statement = select(TreeSpan.first_path, TreeSpan.page_id).where(TreeSpan.tree_id == tree_id)
     return [
-        Span(first_path, page_id)
-        for first_path, page_id in session.execute(statement.order_by(TreeSpan.first_path))
+        Span(first_path, page_id) for first_path, page_id in session.execute(statement.order_by(TreeSpan.first_path))
     ]
 
 
@@ -104,9 +103,7 @@ def scan_files(
     limit: int,
 ) -> Sequence[Row[tuple[str, Blob]]]:
     """Files with ``start <= path < stop`` in order, without `start` itself when `after_start`."""
-    first_page = select(func.max(TreeSpan.first_path)).where(
-        TreeSpan.tree_id == tree_id, TreeSpan.first_path <= start
-    )
+    first_page = select(func.max(TreeSpan.first_path)).where(TreeSpan.tree_id == tree_id, TreeSpan.first_path <= start)
     statement = (
         select(TreeEntry.path, Blob)
         .select_from(TreeSpan)

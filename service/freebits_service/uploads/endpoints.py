@@ -37,9 +37,7 @@ def begin_upload(
 
 
 @router.get("/{upload_id}")
-def get_upload(
-    *, namespace: Segment, name: Segment, upload_id: Segment, hub: HubDep, caller: Caller
-) -> Upload:
+def get_upload(*, namespace: Segment, name: Segment, upload_id: Segment, hub: HubDep, caller: Caller) -> Upload:
     """Which parts have been received, to go on after a cut."""
     return operations.describe(hub, caller, namespace, name, upload_id)
 
@@ -80,17 +78,13 @@ async def put_part(
 
 
 @router.post("/{upload_id}/complete")
-def complete_upload(
-    *, namespace: Segment, name: Segment, upload_id: Segment, hub: HubDep, caller: Caller
-) -> Upload:
+def complete_upload(*, namespace: Segment, name: Segment, upload_id: Segment, hub: HubDep, caller: Caller) -> Upload:
     """Verify all that was sent; afterwards the content can be committed. May take seconds per GiB."""
     return operations.complete(hub, caller, namespace, name, upload_id)
 
 
 @router.delete("/{upload_id}", status_code=204)
-def drop_upload(
-    *, namespace: Segment, name: Segment, upload_id: Segment, hub: HubDep, caller: Caller
-) -> Response:
+def drop_upload(*, namespace: Segment, name: Segment, upload_id: Segment, hub: HubDep, caller: Caller) -> Response:
     """Drop an upload and what was received for it."""
     operations.drop(hub, caller, namespace, name, upload_id)
     return Response(status_code=204)

@@ -88,9 +88,7 @@ def describe(hub: Hub, caller: Principal, namespace: str, name: str, upload_id: 
 def plan_receiving(found: FoundUpload, number: int) -> PartPlan:
     """Where a part goes; raises InvalidRequest when there is no such part or nothing more is received."""
     if found.row.state != "receiving":
-        raise InvalidRequest(
-            f"upload {found.row.id} is complete; it takes no more parts", upload=found.row.id
-        )
+        raise InvalidRequest(f"upload {found.row.id} is complete; it takes no more parts", upload=found.row.id)
     return plan_part(number, found.row.stored_nbytes, found.row.part_nbytes)
 
 
@@ -143,9 +141,7 @@ def _usable_blob(session: Session, caller: Principal, body: schemas.NewUpload) -
 def _require_room(hub: Hub, nbytes: int) -> None:
     free = hub.store.free_nbytes()
     if free is not None and free - nbytes < hub.settings.min_free_nbytes:
-        raise StorageFull(
-            f"an upload of {nbytes} bytes does not fit, {free} bytes are free on the hub's storage"
-        )
+        raise StorageFull(f"an upload of {nbytes} bytes does not fit, {free} bytes are free on the hub's storage")
 
 
 def _new_row(
@@ -188,18 +184,14 @@ def _describe(found: FoundUpload) -> schemas.Upload:
             "part_count": count,
             "state": row.state,
             "expires_at": row.expires_at,
-            "received": list(range(count))
-            if row.state == "complete"
-            else [part.number for part in found.parts],
+            "received": list(range(count)) if row.state == "complete" else [part.number for part in found.parts],
         }
     )
 
 
 def _require_all_parts(found: FoundUpload) -> None:
     received = {part.number for part in found.parts}
-    missing = [
-        n for n in range(part_count(found.row.stored_nbytes, found.row.part_nbytes)) if n not in received
-    ]
+    missing = [n for n in range(part_count(found.row.stored_nbytes, found.row.part_nbytes)) if n not in received]
     if missing:
         raise PartsMissing(missing)
 
@@ -225,10 +217,7 @@ def _forget_damaged_parts(hub: Hub, found: FoundUpload, staged: ObjectReader) ->
     damaged = []
     for part in found.parts:
         start = part.number * found.row.part_nbytes
-        if (
-            start + part.nbytes > staged.nbytes
-            or sha256_of(staged, start, start + part.nbytes) != part.sha256
-        ):
+        if start + part.nbytes > staged.nbytes or sha256_of(staged, start, start + part.nbytes) != part.sha256:
             damaged.append(part.number)
     if damaged:
         with hub.db.transaction() as session:

@@ -36,9 +36,7 @@ def plan_part(number: int, stored_nbytes: int, part_nbytes: int) -> PartPlan:
     """The place of a part; raises InvalidRequest when there is no such part."""
     count = part_count(stored_nbytes, part_nbytes)
     if not 0 <= number < count:
-        raise InvalidRequest(
-            f"part {number} does not exist, the upload has parts 0 to {count - 1}", part_count=count
-        )
+        raise InvalidRequest(f"part {number} does not exist, the upload has parts 0 to {count - 1}", part_count=count)
     offset = number * part_nbytes
     return PartPlan(number, offset, min(part_nbytes, stored_nbytes - offset))
 
@@ -46,15 +44,10 @@ def plan_part(number: int, stored_nbytes: int, part_nbytes: int) -> PartPlan:
 def check_announced(body: schemas.NewUpload, max_file_nbytes: int) -> None:
     """Raises TooLarge, or InvalidRequest for sizes and digests that contradict each other."""
     if body.nbytes > max_file_nbytes:
-        raise TooLarge(
-            f"a file of {body.nbytes} bytes, at most {max_file_nbytes} are taken", limit=max_file_nbytes
-        )
+        raise TooLarge(f"a file of {body.nbytes} bytes, at most {max_file_nbytes} are taken", limit=max_file_nbytes)
     if body.encoding == "identity" and (body.stored_nbytes, body.stored_sha256) != (body.nbytes, body.sha256):
         raise InvalidRequest("with encoding 'identity' stored_nbytes and stored_sha256 are those of the file")
-    if (
-        body.encoding == "freebits"
-        and body.stored_nbytes > body.nbytes + body.nbytes // 100 + _CONTAINER_SLACK_NBYTES
-    ):
+    if body.encoding == "freebits" and body.stored_nbytes > body.nbytes + body.nbytes // 100 + _CONTAINER_SLACK_NBYTES:
         raise InvalidRequest("the container is larger than the file; send the file with encoding 'identity'")
 
 

@@ -37,9 +37,7 @@ def received_parts(session: Session, upload_id: str) -> Sequence[UploadPart]:
     return session.scalars(statement.order_by(UploadPart.number)).all()
 
 
-def put_part(
-    session: Session, upload_id: str, number: int, nbytes: int, sha256: str, expires_at: datetime
-) -> bool:
+def put_part(session: Session, upload_id: str, number: int, nbytes: int, sha256: str, expires_at: datetime) -> bool:
     """Note a received part and that the upload lives; False when the upload does not receive any more."""
     statement = (
         update(Upload)

@@ -26,9 +26,7 @@ from .encoder import Encode, Encoded, EncoderProcess, Verify
 
 log = structlog.get_logger()
 NOT_SMALLER = "kept as it is: encoding does not make it smaller"
-Container = dict[
-    str, Any
-]  # what the engine records between steps: {"handle", "nbytes", "sha256", "encode_s"}
+Container = dict[str, Any]  # what the engine records between steps: {"handle", "nbytes", "sha256", "encode_s"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,9 +110,7 @@ class EncoderProcess:
         if process is not None:
             process.kill()
 
-    def _await_result(
-        self, connection: Connection[Any, Any], still_wanted: Callable[[int], bool]
-    ) -> Encoded | None:
+    def _await_result(self, connection: Connection[Any, Any], still_wanted: Callable[[int], bool]) -> Encoded | None:
         done_nbytes = 0
         while True:
             while not connection.poll(PROGRESS_EVERY_S):
@@ -131,9 +129,7 @@ class EncoderProcess:
 
     def _connected(self) -> Connection[Any, Any]:
         if self._connection is None or self._process is None or not self._process.is_alive():
-            context = multiprocessing.get_context(
-                "spawn"
-            )  # threads are running: forking would copy held locks
+            context = multiprocessing.get_context("spawn")  # threads are running: forking would copy held locks
             self._connection, theirs = context.Pipe()
             self._process = context.Process(target=serve, args=(theirs, self._settings), daemon=True)
             self._process.start()
@@ -187,9 +183,7 @@ def _encode(store: BlobStore, task: Encode, connection: Connection[Any, Any]) ->
             connection.send(("progress", original_nbytes))
 
     with store.open(task.raw_key) as reader, store.write_part(task.handle, 0, 0) as writer:
-        summary = encode_file(
-            ObjectFile(reader), PartFile(writer), threads=task.threads, progress=tell, sha256=True
-        )
+        summary = encode_file(ObjectFile(reader), PartFile(writer), threads=task.threads, progress=tell, sha256=True)
         writer.finish()
     encode_s = time.monotonic() - begun
     if summary.sha256 != task.sha256:

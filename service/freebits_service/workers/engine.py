@@ -18,9 +18,7 @@ from .encode import EncodeSteps
 
 # Recovery only takes up jobs of the same version: raise it when the steps change their meaning.
 STEPS_VERSION = "1"
-CONCURRENT_JOBS = (
-    8  # the engine takes at most this many per poll; the encoder process does one at a time anyway
-)
+CONCURRENT_JOBS = 8  # the engine takes at most this many per poll; the encoder process does one at a time anyway
 ENDED = frozenset({"SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"})
 
 
@@ -40,9 +38,7 @@ class Engine:
         self._workflow = DBOS.workflow(name="encode")(_workflow_over(steps))
         DBOS.listen_queues([queue])
         DBOS.launch()
-        DBOS.register_queue(
-            queue, worker_concurrency=CONCURRENT_JOBS, polling_interval_sec=settings.job_poll_s
-        )
+        DBOS.register_queue(queue, worker_concurrency=CONCURRENT_JOBS, polling_interval_sec=settings.job_poll_s)
         _log_like_the_rest()
 
     def enqueue(self, job_id: int, attempt: int) -> None:

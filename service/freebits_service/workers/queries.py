@@ -21,9 +21,7 @@ def take_expired_uploads(session: Session, limit: int) -> Sequence[str]:
     return [staging for _, staging in rows]
 
 
-def take_unreferenced_blobs(
-    session: Session, before: datetime, limit: int
-) -> Sequence[tuple[str | None, str | None]]:
+def take_unreferenced_blobs(session: Session, before: datetime, limit: int) -> Sequence[tuple[str | None, str | None]]:
     """Forget blobs that no repo holds, nobody uploaded lately and nobody reads; the keys of their objects."""
     blobs = session.scalars(select(Blob).where(*_unreferenced(before)).limit(limit)).all()
     session.execute(delete(Blob).where(Blob.id.in_([blob.id for blob in blobs]), *_unreferenced(before)))

@@ -1,0 +1,128 @@
+"""kill -9 of the hub at random moments of upload and encoding: no committed byte is lost, and the work is finished.
+
+``FREEBITS_TEST_KILL_ROUNDS`` sets the number of kills (8 by default).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+
+ROUNDS = int(os.environ.get("FREEBITS_TEST_KILL_ROUNDS", "8"))
+SEED = 77
+
+
+def content_of(number: int) -> bytes:
+    """A file of a few hundred kB, some of it compressible."""
+    rng = random.Random(number)
+    return rng.randbytes(60_000) + bytes(rng.choices(range(4), k=150_000))
+
+
+class Pusher(threading.Thread):
+    """Pushes file after file until told to stop, going on after every cut; remembers what was acknowledged."""
+
+    def __init__(self, client: Any, repo: str) -> None:
+        super().__init__(daemon=True)
+        self.client, self.repo = client, repo
+        self.stopping = threading.Event()
+        self.committed: dict[str, bytes] = {}
+        self.failure: BaseException | None = None
+
+    def run(self) -> None:
+        """One commit per file."""
+        try:
+            for number in range(10_000):
+                if self.stopping.is_set():
+                    return
+                self._push(f"f{number}", content_of(number))
+        except BaseException as error:
+            self.failure = error
+            raise
+
+    def _push(self, path: str, content: bytes) -> None:
+        upload = self._until_answered(lambda: self.client.begin(self.repo, content)).json()
+        while upload["state"] != "complete":
+            for number in set(range(upload["part_count"])) - set(upload["received"]):
+                self._until_answered(lambda n=number: self.client.put_part(self.repo, upload, n, content))
+            upload = self._until_answered(lambda: self.client.complete(self.repo, upload)).json()
+        while True:
+            head = self._until_answered(lambda: self.client.get(f"/repos/{self.repo}")).json()["head"]
+            reply = self._until_answered(lambda: self.client.commit(self.repo, {path: content}, head))
+            if reply.status_code == 201:
+                break
+            # The answer to an earlier try was lost: the commit may be there already.
+            assert reply.json()["code"] == "HEAD_MOVED", reply.text
+            if self._until_answered(lambda: self.client.resolve(self.repo, path)).status_code == 200:
+                break
+        self.committed[path] = content
+
+    def _until_answered(self, request: Callable[[], httpx.Response]) -> httpx.Response:
+        while True:
+            try:
+                reply = request()
+            except httpx.TransportError:
+                if self.stopping.is_set():
+                    raise
+                time.sleep(0.05)
+                continue
+            assert reply.status_code < 500, reply.text
+            return reply
+
+
+def test_kill_at_random_moments(make_process: Callable[..., Any], connect: Callable[..., Any]) -> None:
+    """Every acknowledged commit reads back after each kill; in the end all blobs are settled and no job is left."""
+    rng = random.Random(SEED)
+    served = make_process("--grace-s", "1", "--collect-interval-s", "1", "--job-poll-s", "0.1")
+    served.start()
+    client = connect(served)
+    repo = client.new_repo()
+    pusher = Pusher(connect(served), repo)
+    pusher.start()
+    for _ in range(ROUNDS):
+        time.sleep(rng.uniform(0.1, 2.5))
+        served.end(signal.SIGKILL)
+        served.start()
+        check(client, repo, dict(pusher.committed))
+    wait_for_some(pusher)
+    pusher.stopping.set()
+    pusher.join(60)
+    assert pusher.failure is None
+    wait_settled(client, repo)
+    check(client, repo, pusher.committed)
+    outcomes = {job["outcome"] for job in client.get("/jobs", params={"limit": 1000}).json()["items"]}
+    assert outcomes <= {"encoded", "was encoded meanwhile"}
+
+
+def check(client: Any, repo: str, committed: dict[str, bytes]) -> None:
+    """All that was acknowledged is there, bit for bit."""
+    for path, content in committed.items():
+        reply = client.resolve(repo, path)
+        assert reply.status_code == 200, (path, reply.text)
+        assert hashlib.sha256(reply.content).digest() == hashlib.sha256(content).digest(), path
+
+
+def wait_for_some(pusher: Pusher) -> None:
+    """At least one file got through."""
+    deadline = time.monotonic() + 60
+    while not pusher.committed and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert pusher.committed
+
+
+def wait_settled(client: Any, repo: str) -> None:
+    """All files are encoded."""
+    deadline = time.monotonic() + 120
+    while True:
+        items = client.get(f"/repos/{repo}/tree/main", params={"recursive": True, "limit": 10_000}).json()["items"]
+        if {item["state"] for item in items} == {"encoded"}:
+            return
+        assert time.monotonic() < deadline, [item for item in items if item["state"] != "encoded"]
+        time.sleep(0.2)
