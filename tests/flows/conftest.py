@@ -1,0 +1,195 @@
+"""A real hub in a process of its own, a link to it that can be slow or broken, and the command line."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TOKEN = "fb-flows-admin-0123456789"
+PART_NBYTES = 1 << 20
+
+
+class HubProcess:
+    """`freebits serve` on a folder; can be killed and started again on the same port."""
+
+    def __init__(self, data: Path, *flags: str) -> None:
+        self._data, self._flags, self._port = data, flags, 0
+        self.start()
+
+    def start(self) -> None:
+        """Start, and wait until it says where it listens."""
+        command = [sys.executable, "-m", "freebits", "serve", "--port", str(self._port), "--data", self._data]
+        self._log = self._data.with_suffix(".log").open("a")
+        self._process = subprocess.Popen(
+            [*map(str, command), "--part-nbytes", str(PART_NBYTES), *self._flags],
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            env={**os.environ, "FREEBITS_ADMIN_TOKEN": TOKEN},
+        )
+        assert self._process.stdout
+        found = re.search(r"http://127\.0\.0\.1:(\d+)", self._process.stdout.readline())
+        assert found, self._data.with_suffix(".log").read_text()
+        self._port = int(found[1])
+        self.endpoint = f"http://127.0.0.1:{self._port}"
+        self._wait_until_healthy()
+
+    def stop(self) -> None:
+        """End it as an administrator does."""
+        self._process.terminate()
+        self._process.communicate(timeout=20)
+        self._log.close()
+
+    def kill(self) -> None:
+        """`kill -9`."""
+        self._process.kill()
+        self._process.communicate(timeout=20)
+        self._log.close()
+
+    def _wait_until_healthy(self) -> None:
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                with urllib.request.urlopen(f"{self.endpoint}/healthz"):
+                    return
+            except OSError:
+                assert time.monotonic() < deadline, self._data.with_suffix(".log").read_text()
+                time.sleep(0.05)
+
+
+class Link:
+    """A TCP proxy to the hub with a rate in bytes/s for both directions together, that can cut connections."""
+
+    def __init__(self, endpoint: str) -> None:
+        self._target = ("127.0.0.1", int(endpoint.rpartition(":")[2]))
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.endpoint = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+        self.bytes_per_s = float("inf")
+        self.up_nbytes = self.down_nbytes = 0
+        self.cut_every_nbytes: int | None = None
+        self._open: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        """Stop listening and cut everything."""
+        self._listening.close()
+        self.cut()
+
+    def cut(self) -> None:
+        """Break all connections."""
+        for side in list(self._open):
+            side.close()
+        self._open.clear()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listening.accept()
+                far = socket.create_connection(self._target)
+            except OSError:
+                if self._listening.fileno() < 0:
+                    return
+                near.close()
+                continue
+            self._open |= {near, far}
+            for source, sink, is_up in ((near, far, True), (far, near, False)):
+                threading.Thread(target=self._copy, args=(source, sink, is_up), daemon=True).start()
+
+    def _copy(self, source: socket.socket, sink: socket.socket, is_up: bool) -> None:
+        try:
+            while data := source.recv(1 << 15):
+                sink.sendall(data)
+                self._count(len(data), is_up)
+        except OSError:
+            pass
+        for side in (source, sink):
+            self._open.discard(side)
+            side.close()
+
+    def _count(self, nbytes: int, is_up: bool) -> None:
+        with self._lock:
+            before = self.up_nbytes + self.down_nbytes
+            self.up_nbytes += nbytes if is_up else 0
+            self.down_nbytes += 0 if is_up else nbytes
+            if self.bytes_per_s != float("inf"):
+                time.sleep(nbytes / self.bytes_per_s)
+        if self.cut_every_nbytes and (before + nbytes) // self.cut_every_nbytes > before // self.cut_every_nbytes:
+            self.cut()
+
+
+@pytest.fixture(scope="session")
+def shared_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
+    """One hub for all tests that leave it as they found it; each test uses repos of its own."""
+    hub = HubProcess(tmp_path_factory.mktemp("hub") / "data")
+    yield hub
+    hub.stop()
+
+
+@pytest.fixture
+def own_hub(tmp_path: Path) -> Iterator[HubProcess]:
+    """A hub that a test may kill."""
+    hub = HubProcess(tmp_path / "data")
+    yield hub
+    hub.stop()
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of its own with the token in the environment."""
+    for name in list(os.environ):
+        if name.startswith(("FREEBITS_", "HF_")) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("FREEBITS_TOKEN", TOKEN)
+    return tmp_path
+
+
+@pytest.fixture
+def link(shared_hub: HubProcess, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Link]:
+    """A link to the shared hub; the environment points to it."""
+    link = Link(shared_hub.endpoint)
+    monkeypatch.setenv("FREEBITS_ENDPOINT", link.endpoint)
+    yield link
+    link.close()
+
+
+@pytest.fixture
+def start_cli(home: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start `freebits` and go on; what still runs at the end is killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str | Path) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "freebits", *map(str, arguments)]
+        pipe = subprocess.PIPE
+        started.append(subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=home))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def cli(start_cli: Any) -> Callable[..., tuple[int, str, str]]:
+    """Run `freebits` to its end: exit code, stdout, stderr."""
+
+    def run(*arguments: str | Path) -> tuple[int, str, str]:
+        process = start_cli(*arguments)
+        stdout, stderr = process.communicate(timeout=120)
+        return process.returncode, stdout, stderr
+
+    return run
