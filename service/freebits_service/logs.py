@@ -7,6 +7,7 @@ import sys
 
 import structlog
 import structlog.tracebacks
+from structlog.typing import Processor
 
 # Values of local variables stay out of tracebacks: a token may be among them.
 _TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
@@ -15,7 +16,7 @@ _TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.Except
 def configure(level: str) -> None:
     """Log as JSON from `level` on; the standard library's loggers (uvicorn, alembic, dbos) go the same way."""
     number = logging.getLevelNamesMapping()[level.upper()]
-    stamps = [
+    stamps: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

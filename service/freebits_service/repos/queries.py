@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Row, delete, or_, select, tuple_, update
+from sqlalchemy import delete, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from ..clock import now
@@ -48,7 +48,7 @@ def list_repos(
     namespace: str | None,
     after: tuple[str, str] | None,
     limit: int,
-) -> Sequence[Row[tuple[Repo, str | None]]]:
+) -> Sequence[tuple[Repo, str | None]]:
     """Repos in order of their names with the commit of their default branch, those the caller may see."""
     statement = (
         select(Repo, Commit.digest)
@@ -63,7 +63,7 @@ def list_repos(
         statement = statement.where(Repo.namespace == namespace)
     if after is not None:
         statement = statement.where(tuple_(Repo.namespace, Repo.name) > tuple_(*after))
-    return session.execute(statement).all()
+    return [(repo, head) for repo, head in session.execute(statement)]
 
 
 def find_head(session: Session, repo: Repo) -> str | None:
@@ -72,16 +72,18 @@ def find_head(session: Session, repo: Repo) -> str | None:
     return found[1].digest if found else None
 
 
-def find_ref(session: Session, repo_id: int, name: str) -> Row[tuple[Ref, Commit]] | None:
+def find_ref(session: Session, repo_id: int, name: str) -> tuple[Ref, Commit] | None:
     """A branch or tag and the commit it is at."""
     statement = select(Ref, Commit).join(Commit, Commit.id == Ref.commit_id)
-    return session.execute(statement.where(Ref.repo_id == repo_id, Ref.name == name)).one_or_none()
+    found = session.execute(statement.where(Ref.repo_id == repo_id, Ref.name == name)).one_or_none()
+    return None if found is None else (found[0], found[1])
 
 
-def list_refs(session: Session, repo_id: int) -> Sequence[Row[tuple[Ref, str]]]:
+def list_refs(session: Session, repo_id: int) -> Sequence[tuple[Ref, str]]:
     """All refs of a repo by name, each with its commit id."""
     statement = select(Ref, Commit.digest).join(Commit, Commit.id == Ref.commit_id)
-    return session.execute(statement.where(Ref.repo_id == repo_id).order_by(Ref.name)).all()
+    rows = session.execute(statement.where(Ref.repo_id == repo_id).order_by(Ref.name))
+    return [(ref, digest) for ref, digest in rows]
 
 
 def add_ref(session: Session, repo_id: int, kind: str, name: str, commit_id: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from sqlalchemy.orm import Session
@@ -46,14 +46,14 @@ def list_files(
     folder: str,
     after: str | None,
     limit: int,
-) -> list[tuple[str, Blob]]:
+) -> Sequence[tuple[str, Blob]]:
     """Files below `folder` (or all, for ``""``; or the one file of that path) in order, after path `after`."""
     if folder and after is None:
         blob = queries.find_file(session, tree_id, folder)
         if blob is not None:
             return [(folder, blob)]
     start, stop = _bounds(folder)
-    found = queries.scan_files(
+    return queries.scan_files(
         session,
         tree_id,
         start=max(start, after or ""),
@@ -61,7 +61,6 @@ def list_files(
         stop=stop,
         limit=limit,
     )
-    return [(path, blob) for path, blob in found]
 
 
 def list_folder(
@@ -70,7 +69,7 @@ def list_folder(
     folder: str,
     after: str | None,
     limit: int,
-) -> list[tuple[str, Blob | None]]:
+) -> Sequence[tuple[str, Blob | None]]:
     """What lies directly in `folder`: files with their blobs, folders (path ending in ``/``) with None.
 
     `after` is the last path of the page before, as returned here.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Row, func, insert, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from ..db import batches
@@ -30,8 +30,8 @@ def load_pages(session: Session, page_ids: Sequence[int]) -> dict[int, list[Leaf
             .where(TreeEntry.page_id.in_(some))
             .order_by(TreeEntry.page_id, TreeEntry.path)
         )
-        for page_id, *leaf in session.execute(statement):
-            pages[page_id].append(Leaf(*leaf))
+        for page_id, path, blob_id, sha256, nbytes in session.execute(statement):
+            pages[page_id].append(Leaf(path, blob_id, sha256, nbytes))
     return pages
 
 
@@ -101,7 +101,7 @@ def scan_files(
     after_start: bool,
     stop: str | None,
     limit: int,
-) -> Sequence[Row[tuple[str, Blob]]]:
+) -> Sequence[tuple[str, Blob]]:
     """Files with ``start <= path < stop`` in order, without `start` itself when `after_start`."""
     first_page = select(func.max(TreeSpan.first_path)).where(TreeSpan.tree_id == tree_id, TreeSpan.first_path <= start)
     statement = (
@@ -117,4 +117,4 @@ def scan_files(
     )
     if stop is not None:
         statement = statement.where(TreeSpan.first_path < stop, TreeEntry.path < stop)
-    return session.execute(statement).all()
+    return [(path, blob) for path, blob in session.execute(statement)]

@@ -8,6 +8,7 @@ breaks.
 
 from __future__ import annotations
 
+import io
 import multiprocessing
 import signal
 import threading
@@ -24,7 +25,7 @@ from ..blobs.local import LocalBlobStore
 from ..blobs.store import BlobStore
 from ..blobs.verify import check_bytes, check_container, sha256_of
 from ..errors import DigestMismatch, StorageFull
-from ..settings import Settings
+from ..settings import MIB, Settings
 
 PROGRESS_EVERY_S = 0.5
 
@@ -164,7 +165,8 @@ def _answer(store: BlobStore, task: Task, connection: Connection[Any, Any]) -> t
     try:
         if isinstance(task, Encode):
             return "done", _encode(store, task, connection)
-        return "done", _verify(store, task)
+        _verify(store, task)
+        return "done", None
     except StorageFull:
         return "full", None
     except BrokenPipeError:
@@ -182,8 +184,14 @@ def _encode(store: BlobStore, task: Encode, connection: Connection[Any, Any]) ->
             last_told = time.monotonic()
             connection.send(("progress", original_nbytes))
 
-    with store.open(task.raw_key) as reader, store.write_part(task.handle, 0, 0) as writer:
-        summary = encode_file(ObjectFile(reader), PartFile(writer), threads=task.threads, progress=tell, sha256=True)
+    with (
+        store.open(task.raw_key) as reader,
+        store.write_part(task.handle, 0, 0) as writer,
+        io.BufferedReader(ObjectFile(reader), MIB) as source,
+        io.BufferedWriter(PartFile(writer), MIB) as target,
+    ):
+        summary = encode_file(source, target, threads=task.threads, progress=tell, sha256=True)
+        target.flush()
         writer.finish()
     encode_s = time.monotonic() - begun
     if summary.sha256 != task.sha256:
