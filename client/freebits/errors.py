@@ -70,7 +70,8 @@ class APIError(FreebitsError):
     ) -> None:
         self.code, self.status, self.detail, self.request_id = code, status, detail, request_id
         facts = f"{code}, HTTP {status}" + (f", request {request_id}" if request_id else "")
-        advice = f"; {self.advice}" if self.advice else ""
+        # A hub that knows what to do says so behind a semicolon; its advice is closer to the case than ours.
+        advice = f"; {self.advice}" if self.advice and ";" not in message else ""
         super().__init__(f"{message.rstrip('.')} ({facts}){advice}")
 
 

@@ -11,6 +11,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -78,20 +79,24 @@ class Link:
         self.bytes_per_s = float("inf")
         self.up_nbytes = self.down_nbytes = 0
         self.cut_every_nbytes: int | None = None
-        self._open: set[socket.socket] = set()
+        self._sockets: list[socket.socket] = []
         self._lock = threading.Lock()
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._threads: list[threading.Thread] = []
+        self._run(self._accept)
 
     def close(self) -> None:
         """Stop listening and cut everything."""
+        self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
         self.cut()
+        for thread in self._threads:
+            thread.join()
+        for side in self._sockets:
+            side.close()
 
     def cut(self) -> None:
         """Break all connections."""
-        for side in list(self._open):
-            side.close()
-        self._open.clear()
+        _shut_down(*self._sockets)
 
     def _accept(self) -> None:
         while True:
@@ -103,20 +108,20 @@ class Link:
                     return
                 near.close()
                 continue
-            self._open |= {near, far}
-            for source, sink, is_up in ((near, far, True), (far, near, False)):
-                threading.Thread(target=self._copy, args=(source, sink, is_up), daemon=True).start()
+            self._sockets += [near, far]
+            self._run(self._copy, near, far, True)
+            self._run(self._copy, far, near, False)
+
+    def _run(self, target: Callable[..., None], *arguments: Any) -> None:
+        self._threads.append(threading.Thread(target=target, args=arguments, daemon=True))
+        self._threads[-1].start()
 
     def _copy(self, source: socket.socket, sink: socket.socket, is_up: bool) -> None:
-        try:
+        with suppress(OSError):
             while data := source.recv(1 << 15):
                 sink.sendall(data)
                 self._count(len(data), is_up)
-        except OSError:
-            pass
-        for side in (source, sink):
-            self._open.discard(side)
-            side.close()
+        _shut_down(source, sink)
 
     def _count(self, nbytes: int, is_up: bool) -> None:
         with self._lock:
@@ -125,8 +130,18 @@ class Link:
             self.down_nbytes += 0 if is_up else nbytes
             if self.bytes_per_s != float("inf"):
                 time.sleep(nbytes / self.bytes_per_s)
-        if self.cut_every_nbytes and (before + nbytes) // self.cut_every_nbytes > before // self.cut_every_nbytes:
+        if (
+            self.cut_every_nbytes
+            and (before + nbytes) // self.cut_every_nbytes > before // self.cut_every_nbytes
+        ):
             self.cut()
+
+
+def _shut_down(*sockets: socket.socket) -> None:
+    """End connections; close() would wait for the threads that read from them."""
+    for side in sockets:
+        with suppress(OSError):
+            side.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.fixture(scope="session")

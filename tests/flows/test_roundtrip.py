@@ -11,9 +11,10 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-import freebits
 import numpy as np
 import pytest
+
+import freebits
 
 RNG = np.random.default_rng(3)
 

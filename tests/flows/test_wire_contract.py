@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
 from freebits import wire
 
 SCHEMA_OF = {
@@ -55,7 +56,9 @@ def test_every_field_is_in_the_schema(openapi: dict[str, Any], kind: type) -> No
 
 
 @pytest.mark.parametrize("request_", REQUESTS, ids=lambda r: f"{r.method} {r.path}")
-def test_every_request_has_a_route_that_takes_its_body(openapi: dict[str, Any], request_: wire.Request) -> None:
+def test_every_request_has_a_route_that_takes_its_body(
+    openapi: dict[str, Any], request_: wire.Request
+) -> None:
     """Method, path, query and body of each request exist in the service."""
     path, _, query = request_.path.partition("?")
     route = next(r for r in openapi["paths"] if _fits(r, path))
