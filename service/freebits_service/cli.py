@@ -17,6 +17,7 @@ import uvicorn
 
 from . import logs, settings
 from .accounts.operations import ensure_admin, new_admin_token
+from .allocator import reuse_freed_memory
 from .app import create_app
 from .context import Hub, open_hub
 from .errors import ServiceError
@@ -64,6 +65,7 @@ def _print_new_token(chosen: Settings) -> int:
 
 def _serve(chosen: Settings) -> int:
     logs.configure(chosen.log_level)
+    reuse_freed_memory()
     signals = _Signals()
     with hold_folder(chosen.data), closing(_listen(chosen)) as listening:
         upgrade(chosen.sqlalchemy_url)

@@ -48,26 +48,29 @@ class Pusher(threading.Thread):
             raise
 
     def _push(self, path: str, content: bytes) -> None:
-        upload = self._until_answered(lambda: self.client.begin(self.repo, content)).json()
+        upload = self._answer(self.client.begin, self.repo, content).json()
         while upload["state"] != "complete":
             for number in set(range(upload["part_count"])) - set(upload["received"]):
-                self._until_answered(lambda n=number: self.client.put_part(self.repo, upload, n, content))
-            upload = self._until_answered(lambda: self.client.complete(self.repo, upload)).json()
-        while True:
-            head = self._until_answered(lambda: self.client.get(f"/repos/{self.repo}")).json()["head"]
-            reply = self._until_answered(lambda: self.client.commit(self.repo, {path: content}, head))
-            if reply.status_code == 201:
-                break
-            # The answer to an earlier try was lost: the commit may be there already.
-            assert reply.json()["code"] == "HEAD_MOVED", reply.text
-            if self._until_answered(lambda: self.client.resolve(self.repo, path)).status_code == 200:
-                break
+                self._answer(self.client.put_part, self.repo, upload, number, content)
+            upload = self._answer(self.client.complete, self.repo, upload).json()
+        while not self._is_committed(path, content):
+            pass
         self.committed[path] = content
 
-    def _until_answered(self, request: Callable[[], httpx.Response]) -> httpx.Response:
+    def _is_committed(self, path: str, content: bytes) -> bool:
+        head = self._answer(self.client.get, f"/repos/{self.repo}").json()["head"]
+        reply = self._answer(self.client.commit, self.repo, {path: content}, head)
+        if reply.status_code == 201:
+            return True
+        # The answer to an earlier try was lost: the commit may be there already.
+        assert reply.json()["code"] == "HEAD_MOVED", reply.text
+        found: int = self._answer(self.client.resolve, self.repo, path).status_code
+        return found == 200
+
+    def _answer(self, request: Callable[..., httpx.Response], *arguments: Any) -> httpx.Response:
         while True:
             try:
-                reply = request()
+                reply = request(*arguments)
             except httpx.TransportError:
                 if self.stopping.is_set():
                     raise

@@ -20,6 +20,7 @@ from typing import Any
 
 from freebits_codecs import encode_file
 
+from ..allocator import reuse_freed_memory
 from ..blobs.files import ObjectFile, PartFile
 from ..blobs.local import LocalBlobStore
 from ..blobs.store import BlobStore
@@ -152,6 +153,7 @@ class EncoderProcess:
 def serve(connection: Connection[Any, Any], settings: Settings) -> None:
     """The child: do tasks until the parent goes away."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    reuse_freed_memory()
     store = LocalBlobStore(settings.objects)
     while True:
         try:
