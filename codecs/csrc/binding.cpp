@@ -67,8 +67,8 @@ std::vector<Extent> read_extents(const Array<uint64_t>& starts, const Array<uint
 
 /// What encode_records reports per record.
 struct RecordNotes {
-    std::vector<uint32_t> stored_nbytes, compressible_nbytes, integer_nbytes;
-    explicit RecordNotes(size_t n) : stored_nbytes(n), compressible_nbytes(n), integer_nbytes(n) {}
+    std::vector<uint32_t> stored_nbytes, compressible_nbytes, repetitive_nbytes;
+    explicit RecordNotes(size_t n) : stored_nbytes(n), compressible_nbytes(n), repetitive_nbytes(n) {}
 };
 
 struct EncodeJob {
@@ -104,7 +104,7 @@ public:
         write_record_header(job_.kernels, record, static_cast<uint32_t>(n), static_cast<uint32_t>(stored));
         job_.notes.stored_nbytes[i] = static_cast<uint32_t>(stored);
         job_.notes.compressible_nbytes[i] = static_cast<uint32_t>(notes.compressible_nbytes);
-        job_.notes.integer_nbytes[i] = static_cast<uint32_t>(notes.integer_nbytes);
+        job_.notes.repetitive_nbytes[i] = static_cast<uint32_t>(notes.repetitive_nbytes);
         if (!job_.in_place) {
             if (!job_.turns.wait(i)) return;
             std::memcpy(job_.out + *job_.length, record, kRecordHeader + stored);
@@ -146,7 +146,7 @@ nb::tuple encode_records(OutputBuffer& sink, nb::handle data, uint64_t offset, u
         parallel_for<EncodeWorker>(count, threads, [&] { return EncodeWorker(job); });
     }
     return nb::make_tuple(to_numpy(job.notes.stored_nbytes), to_numpy(job.notes.compressible_nbytes),
-                          to_numpy(job.notes.integer_nbytes));
+                          to_numpy(job.notes.repetitive_nbytes));
 }
 
 /// What decode_records found wrong first, in record order.

@@ -10,9 +10,10 @@ struct Run {
     size_t first, nbytes;
 };
 
-constexpr size_t kProbeRuns = 16, kProbeRun = 256;  // elements looked at to see which frame a run resembles
+constexpr size_t kProbeRuns = 8, kProbeRun = 256;  // elements looked at to see which frame a run resembles
 constexpr size_t kMaxFramesPerLayout = 8;
 constexpr uint64_t kModelNbytes = 32;
+constexpr size_t kScatterCost = 256;  // part of a chunk that must be saved for its runs to be gathered and scattered
 
 /// Runs that share a frame, and what is known of their first planes.
 struct FramePieces {
@@ -65,19 +66,36 @@ uint64_t coded_nbytes(const Histogram& h) { return static_cast<uint64_t>(h.entro
 class FramePlanner {
 public:
     FramePlanner(const Kernels& kernels, const uint8_t* in, bool by_distribution)
-        : kernels_(kernels), in_(in), by_distribution_(by_distribution) {}
+        : kernels_(&kernels), in_(in), by_distribution_(by_distribution) {}
 
     void add(Layout layout, size_t first, size_t nbytes) {
         if (!nbytes) return;
         FramePieces piece{layout, {{first, nbytes}}, nbytes, {}};
         const bool probed = by_distribution_ && facts(layout).exponent_planes;
-        if (probed) piece.probe = probe_run(kernels_, layout, in_ + first, piece.numel());
+        if (probed) piece.probe = probe_run(*kernels_, layout, in_ + first, piece.numel());
         if (FramePieces* frame = home(piece, probed)) {
             frame->append(piece.runs[0]);
             if (probed) frame->probe = sum_of(frame->probe, piece.probe);
         } else {
             frames.push_back(piece);
         }
+    }
+    /// What frames of one layout being several saves, against one frame with all their runs.
+    uint64_t saved_nbytes() const {
+        uint64_t saved = 0;
+        for (size_t i = 0; i < frames.size(); ++i) {
+            const auto same = [&](const FramePieces& f) { return f.layout == frames[i].layout; };
+            if (std::find_if(frames.begin(), frames.end(), same) != frames.begin() + static_cast<ptrdiff_t>(i)) continue;
+            Histogram joint;
+            uint64_t apart = 0;
+            for (const FramePieces& frame : frames) {
+                if (!same(frame)) continue;
+                joint = sum_of(joint, frame.probe);
+                apart += coded_nbytes(frame.probe) + (&frame == &frames[i] ? 0 : own_frame_nbytes(frame));
+            }
+            saved += coded_nbytes(joint) > apart ? coded_nbytes(joint) - apart : 0;
+        }
+        return saved;
     }
     std::vector<FramePieces> frames;
 
@@ -93,16 +111,17 @@ private:
             if (excess < best_excess) best = &frame, best_excess = excess;
             ++candidates;
         }
-        const uint64_t own_frame =
-            kModelNbytes + static_cast<uint64_t>(stream_count_for(piece.numel())) * sizeof(RansStream::state);
-        return best_excess <= own_frame || candidates == kMaxFramesPerLayout ? best : nullptr;
+        return best_excess <= own_frame_nbytes(piece) || candidates == kMaxFramesPerLayout ? best : nullptr;
+    }
+    static uint64_t own_frame_nbytes(const FramePieces& piece) {
+        return kModelNbytes + static_cast<uint64_t>(stream_count_for(piece.numel())) * sizeof(RansStream::state);
     }
     static uint64_t excess_nbytes(const FramePieces& frame, const FramePieces& piece) {
         const uint64_t joint = coded_nbytes(sum_of(frame.probe, piece.probe));
         const uint64_t apart = coded_nbytes(frame.probe) + coded_nbytes(piece.probe);
         return joint > apart ? joint - apart : 0;
     }
-    const Kernels& kernels_;
+    const Kernels* kernels_;
     const uint8_t* in_;
     bool by_distribution_;
 };
@@ -122,6 +141,19 @@ void plan_frames(uint64_t offset, size_t nbytes, const Extent* extents, size_t e
         at = static_cast<size_t>(first - offset + whole);
     }
     planner.add(Layout::kBytes, at, nbytes - at);
+}
+
+/// Whether much of the chunk lies in tensors too small to get models of their own inside a frame, and large enough to
+/// be worth a frame.
+bool has_mid_sized(uint64_t offset, size_t nbytes, const Extent* extents, size_t extent_count) {
+    constexpr uint64_t kSmall = 1u << 9, kLarge = 1u << 17;  // elements
+    uint64_t sum = 0;
+    for (size_t i = 0; i < extent_count; ++i) {
+        const uint64_t size = std::min(extents[i].stop, offset + nbytes) - std::max(extents[i].start, offset);
+        const uint64_t numel = size / static_cast<uint64_t>(facts(extents[i].layout).item_nbytes);
+        if (numel >= kSmall && numel < kLarge) sum += size;
+    }
+    return extent_count > 1 && sum >= nbytes / 8;
 }
 
 struct OwnedRun {
@@ -172,8 +204,13 @@ size_t payload_bound(const std::vector<FramePieces>& frames) {
 size_t encode_chunk(const Kernels& kernels, const uint8_t* in, uint64_t offset, size_t nbytes, const Extent* extents,
                     size_t extent_count, Effort effort, ChunkWorkspace& w, uint8_t* out, FrameNotes& notes) {
     if (extent_count > kMaxExtentsPerChunk) extent_count = 0;
-    FramePlanner planner(kernels, in, effort == Effort::kEntropy && extent_count > 1);
+    const bool by_distribution = effort == Effort::kEntropy && has_mid_sized(offset, nbytes, extents, extent_count);
+    FramePlanner planner(kernels, in, by_distribution);
     plan_frames(offset, nbytes, extents, extent_count, planner);
+    if (by_distribution && planner.saved_nbytes() < nbytes / kScatterCost) {
+        planner = FramePlanner(kernels, in, false);
+        plan_frames(offset, nbytes, extents, extent_count, planner);
+    }
     const bool direct = planner.frames.size() == 1;  // then the bound holds while writing, too
     w.payload.resize(direct ? 0 : payload_bound(planner.frames));
     uint8_t* start = direct ? out : w.payload.data();

@@ -18,7 +18,7 @@ inline constexpr size_t frame_bound(size_t nbytes) { return nbytes + kMaxFrameHe
 /// What the encoder noticed and the container's planner may use.
 struct FrameNotes {
     size_t compressible_nbytes = 0;  // bytes left raw though their order-0 entropy is well below 8 bits
-    size_t integer_nbytes = 0;       // bytes of layouts where matches (LZ) are likely
+    size_t repetitive_nbytes = 0;       // bytes of layouts where matches (LZ) are likely
 };
 
 /// Buffers of one thread, reused from frame to frame.

@@ -7,7 +7,6 @@ namespace {
 
 constexpr size_t kSampleRun = 256;           // elements taken in a row
 constexpr size_t kExactLimit = 1 << 16;      // up to this many elements everything is counted
-constexpr size_t kSampleElements = 1 << 16;  // beyond, this many, spread evenly
 constexpr size_t kRawSampleDivisor = 4;      // planes that are expected to be noise are judged by fewer
 constexpr uint32_t kEightBits = 8u << 16;
 constexpr uint32_t kNoiseEntropy = kEightBits - (kEightBits >> 6);  // above 7.875 bits a byte is noise
@@ -39,7 +38,8 @@ size_t sample_planes(const Kernels& kernels, Layout layout, const uint8_t* in, s
     const LayoutFacts& f = facts(layout);
     const size_t item = static_cast<size_t>(f.item_nbytes), unit = unit_tiles(numel) * kTile;
     const size_t units = (numel + unit - 1) / unit;
-    const size_t runs = numel <= kExactLimit ? unit / kSampleRun : std::max<size_t>(1, kSampleElements / kSampleRun / units);
+    const size_t wanted = numel <= kExactLimit ? unit : std::min(unit, f.sample_elements / units);
+    const size_t runs = std::max<size_t>(1, wanted / kSampleRun);
     w.unit_ends.clear();
     w.sample.resize(units * runs * kSampleRun * static_cast<size_t>(f.plane_count));
     const size_t stride = units * runs * kSampleRun;
@@ -199,16 +199,42 @@ Outcome try_plan(const Kernels& kernels, Layout layout, const uint8_t* in, size_
     return Outcome::kWritten;
 }
 
-void take_notes(Layout layout, size_t taken, size_t numel, const FramePlan& plan, const FrameWorkspace& w,
-                FrameNotes& notes) {
+/// Whether elements (pairs of them, where one has 16 bits or fewer) occur again and again, as order-0 statistics cannot
+/// tell: a few spread over the frame meet by chance less than once if they are noise.
+bool has_repeats(const uint8_t* in, size_t nbytes) {
+    constexpr size_t kLooks = 2048, kWordNbytes = 4, kSuspicious = 8;
+    constexpr int kTableBits = 12;
+    if (nbytes < 8 * kLooks) return false;  // small enough to be tried for other reasons, or not worth it
+    uint32_t seen[1 << kTableBits] = {};
+    size_t repeats = 0;
+    const size_t step = nbytes / kLooks / kWordNbytes * kWordNbytes;
+    for (size_t i = 0; i < kLooks; ++i) {
+        uint32_t word;
+        std::memcpy(&word, in + i * step, kWordNbytes);
+        uint32_t& slot = seen[word * 2654435761u >> (32 - kTableBits)];
+        repeats += slot == word;
+        slot = word;
+    }
+    return repeats >= kSuspicious;
+}
+
+/// Bytes of a plane that zstd may still make something of.
+size_t weak_nbytes(const PlanePlan& plan, const uint8_t* sample, size_t taken, size_t numel) {
+    constexpr uint32_t kOneBit = 1u << 16;
+    const uint32_t entropy = plan.codec == PlaneCodec::kConstant ? 0 : glance(sample, taken).entropy_q16();
+    if (plan.codec == PlaneCodec::kRaw) return entropy <= kNoiseEntropy ? numel : 0;
+    return plan.codec == PlaneCodec::kRans && entropy < kOneBit ? numel : 0;
+}
+
+void take_notes(Layout layout, const uint8_t* in, size_t taken, size_t numel, const FramePlan& plan,
+                const FrameWorkspace& w, FrameNotes& notes) {
     const LayoutFacts& f = facts(layout);
+    const size_t nbytes = numel * static_cast<size_t>(f.item_nbytes);
     const size_t stride = w.sample.size() / static_cast<size_t>(f.plane_count);
-    if (layout == Layout::kBytes || layout >= Layout::kInt16)
-        notes.integer_nbytes += numel * static_cast<size_t>(f.item_nbytes);
+    if (layout == Layout::kBytes || layout >= Layout::kInt16 || has_repeats(in, nbytes)) notes.repetitive_nbytes += nbytes;
     for (int p = 0; p < f.plane_count; ++p)
-        if (plan.plane[p].codec == PlaneCodec::kRaw &&
-            glance(w.sample.data() + static_cast<size_t>(p) * stride, taken).entropy_q16() <= kNoiseEntropy)
-            notes.compressible_nbytes += numel;
+        notes.compressible_nbytes +=
+            weak_nbytes(plan.plane[p], w.sample.data() + static_cast<size_t>(p) * stride, taken, numel);
 }
 
 }  // namespace
@@ -219,7 +245,7 @@ void encode_frame(const Kernels& kernels, Layout layout, const uint8_t* in, size
     const bool text_like = layout == Layout::kBytes && escape_depth == 0;  // left to zstd, which sees words, not bytes
     const size_t taken =
         plan_frame(kernels, layout, in, numel, effort == Effort::kEntropy && !text_like, w, plan);
-    take_notes(layout, taken, numel, plan, w, notes);
+    take_notes(layout, in, taken, numel, plan, w, notes);
     Outcome outcome;
     do {
         outcome = try_plan(kernels, layout, in, numel, escape_depth, plan, w, out);

@@ -119,9 +119,12 @@ void index_model(RansModel& m) {
 
 }  // namespace
 
-uint32_t rough_log2_q16(uint32_t x) {
-    const int shift = x > kLog2Limit ? 22 - std::countl_zero(x) : 0;
-    return kLog2[x >> shift] + (static_cast<uint32_t>(shift) << 16);
+uint32_t fast_log2_q16(uint32_t x) {
+    if (x <= kLog2Limit) return kLog2[x];
+    const int shift = 22 - std::countl_zero(x);
+    const uint32_t head = x >> shift, rest = x & ((1u << shift) - 1);
+    const uint64_t rise = static_cast<uint64_t>(kLog2[head + 1] - kLog2[head]) * rest >> shift;
+    return kLog2[head] + static_cast<uint32_t>(rise) + (static_cast<uint32_t>(shift) << 16);
 }
 
 void Histogram::add(const uint8_t* data, size_t nbytes) {
@@ -147,8 +150,8 @@ uint32_t Histogram::entropy_q16() const {
     if (!total) return 0;
     uint64_t weighted = 0;
     for (uint32_t c : count)
-        if (c) weighted += static_cast<uint64_t>(c) * rough_log2_q16(c);
-    return rough_log2_q16(total) - static_cast<uint32_t>(weighted / total);
+        if (c) weighted += static_cast<uint64_t>(c) * fast_log2_q16(c);
+    return fast_log2_q16(total) - static_cast<uint32_t>(weighted / total);
 }
 
 RansModel build_model(const Histogram& histogram, bool sampled) {

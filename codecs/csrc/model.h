@@ -16,8 +16,8 @@ struct Histogram {
     uint32_t entropy_q16() const;
 };
 
-/// log2 of a count in 1/65536, from its leading 10 bits: for estimates.
-uint32_t rough_log2_q16(uint32_t x);
+/// log2 of x > 0 in 1/65536, interpolated between leading 10-bit values: good to a few units.
+uint32_t fast_log2_q16(uint32_t x);
 
 /// Choose entries and frequencies. `sampled`: bytes that were not counted may occur, so an escape is needed.
 /// Needs two distinct bytes, or one and `sampled`. Integer arithmetic only: the same on every machine.

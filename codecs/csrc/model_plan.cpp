@@ -5,104 +5,98 @@
 namespace freebits {
 namespace {
 
-constexpr uint64_t kNewModelBits = 320;  // about 30 bytes of model, and the noise of a sampled histogram
-constexpr uint64_t kSwitchBits = 16;
-constexpr size_t kCandidates = 8;                // models a unit may return to; more cost planning time
-constexpr uint16_t kAbsentBits_q8 = 12 << 8;  // an escape and its value
+constexpr uint64_t kModelBits = 256;  // a model and the segment that brings it
+constexpr uint64_t kNoiseBits = 40;   // by which two samples of one distribution look different, times the sampling rate
 
-/// Units that share a model so far, and what each byte would cost under it.
-struct Cluster {
+/// Consecutive units that share a model so far.
+struct Part {
     Histogram counts;
-    uint16_t bits_q8[256];
-
-    explicit Cluster(const Histogram& unit) : counts(unit) { price(); }
-    void adopt(const Histogram& unit) {
-        for (int s = 0; s < 256; ++s) counts.count[s] += unit.count[s];
-        counts.total += unit.total;
-        price();
-    }
-    uint64_t cost_q8(const Histogram& unit) const {
-        uint64_t sum = 0;
-        for (int s = 0; s < 256; ++s) sum += static_cast<uint64_t>(unit.count[s]) * bits_q8[s];
-        return sum;
-    }
-
-private:
-    void price() {
-        const uint32_t whole = rough_log2_q16(counts.total);
-        for (int s = 0; s < 256; ++s)
-            bits_q8[s] = counts.count[s] ? static_cast<uint16_t>((whole - rough_log2_q16(counts.count[s])) >> 8)
-                                         : kAbsentBits_q8;
-    }
+    uint32_t units;
+    size_t model = 0;
 };
 
-class Dealer {
-public:
-    explicit Dealer(uint64_t numel, uint64_t counted) : numel_(numel), counted_(std::max<uint64_t>(counted, 1)) {}
+/// x log2 x in 1/65536.
+uint64_t x_log_x(uint32_t x) { return x ? static_cast<uint64_t>(x) * fast_log2_q16(x) : 0; }
 
-    /// The cluster that the unit joins, a new one if none fits.
-    size_t deal(const Histogram& unit) {
-        if (clusters.empty()) return open(unit);
-        const uint64_t own = Cluster(unit).cost_q8(unit);
-        const uint64_t staying = excess(clusters[current_], unit, own);
-        if (staying <= kSwitchBits) return join(current_, unit);
-        size_t best = current_;
-        uint64_t best_bits = staying;
-        for (size_t c = 0; c < std::min(clusters.size(), kCandidates); ++c) {
-            if (c == current_) continue;
-            const uint64_t bits = excess(clusters[c], unit, own) + kSwitchBits;
-            if (bits < best_bits) best = c, best_bits = bits;
+/// Bits of what was counted that one model for both costs more than two; only bytes both have matter.
+uint64_t excess_bits(const Histogram& a, const Histogram& b) {
+    uint64_t together = x_log_x(a.total + b.total), apart = x_log_x(a.total) + x_log_x(b.total);
+    for (int s = 0; s < 256; ++s) {
+        if (!a.count[s] || !b.count[s]) continue;
+        apart += x_log_x(a.count[s] + b.count[s]);
+        together += x_log_x(a.count[s]) + x_log_x(b.count[s]);
+    }
+    return together > apart ? (together - apart) >> 16 : 0;
+}
+
+void add_to(Histogram& sum, const Histogram& other) {
+    for (int s = 0; s < 256; ++s) sum.count[s] += other.count[s];
+    sum.total += other.total;
+}
+
+/// Merge the neighbours that differ least, again and again, while one model costs less than two: small differences that
+/// last over many units survive, noise of single units does not.
+void merge_neighbours(std::vector<Part>& parts, uint64_t limit) {
+    std::vector<uint64_t> excess;
+    for (size_t i = 0; i + 1 < parts.size(); ++i) excess.push_back(excess_bits(parts[i].counts, parts[i + 1].counts));
+    while (!excess.empty()) {
+        const size_t i = static_cast<size_t>(std::min_element(excess.begin(), excess.end()) - excess.begin());
+        if (excess[i] > limit) return;
+        add_to(parts[i].counts, parts[i + 1].counts);
+        parts[i].units += parts[i + 1].units;
+        parts.erase(parts.begin() + static_cast<ptrdiff_t>(i) + 1);
+        excess.erase(excess.begin() + static_cast<ptrdiff_t>(i));
+        if (i < excess.size()) excess[i] = excess_bits(parts[i].counts, parts[i + 1].counts);
+        if (i > 0) excess[i - 1] = excess_bits(parts[i - 1].counts, parts[i].counts);
+    }
+}
+
+/// Give every part a model, an earlier part's where it fits. Returns what each model has to code.
+std::vector<Histogram> assign_models(std::vector<Part>& parts, uint64_t limit) {
+    std::vector<Histogram> models;
+    for (Part& part : parts) {
+        uint64_t best = UINT64_MAX;
+        for (size_t m = 0; m < models.size(); ++m) {
+            const uint64_t excess = excess_bits(models[m], part.counts);
+            if (excess < best) best = excess, part.model = m;
         }
-        return best_bits > kNewModelBits && clusters.size() < kMaxModels ? open(unit) : join(best, unit);
+        if (best > limit) {
+            part.model = models.size();
+            models.push_back(part.counts);
+        } else {
+            add_to(models[part.model], part.counts);
+        }
     }
-
-    std::vector<Cluster> clusters;
-
-private:
-    /// Bits the unit costs more under the cluster's model than under one of its own, all its elements reckoned.
-    uint64_t excess(const Cluster& cluster, const Histogram& unit, uint64_t own_q8) const {
-        const uint64_t cost = cluster.cost_q8(unit);
-        return cost <= own_q8 ? 0 : (cost - own_q8) * numel_ / counted_ >> 8;
-    }
-    size_t open(const Histogram& unit) {
-        clusters.emplace_back(unit);
-        return current_ = clusters.size() - 1;
-    }
-    size_t join(size_t cluster, const Histogram& unit) {
-        clusters[cluster].adopt(unit);
-        return current_ = cluster;
-    }
-    uint64_t numel_, counted_;
-    size_t current_ = 0;
-};
+    return models;
+}
 
 uint64_t counted_elements(const std::vector<Histogram>& units) {
     uint64_t sum = 0;
     for (const Histogram& unit : units) sum += unit.total;
-    return sum;
+    return std::max<uint64_t>(sum, 1);
 }
 
 }  // namespace
 
 PlaneModels plan_models(const std::vector<Histogram>& units, size_t numel, bool sampled) {
-    Dealer dealer(numel, counted_elements(units));
+    const uint64_t limit = kModelBits * counted_elements(units) / numel + kNoiseBits;
+    std::vector<Part> parts;
+    for (const Histogram& unit : units) parts.push_back({unit, 1});
+    merge_neighbours(parts, limit);
+    const std::vector<Histogram> models = assign_models(parts, limit);
     PlaneModels plan;
-    const size_t tiles = (numel + kTile - 1) / kTile, per_unit = unit_tiles(numel);
-    for (size_t u = 0; u < units.size(); ++u) {
-        const uint8_t model = static_cast<uint8_t>(dealer.deal(units[u]));
-        const uint32_t count = static_cast<uint32_t>(std::min(per_unit, tiles - u * per_unit));
-        if (!plan.segments.empty() && plan.segments.back().model == model)
-            plan.segments.back().tile_count += count;
-        else
-            plan.segments.push_back({count, model});
+    size_t tiles = (numel + kTile - 1) / kTile;
+    for (const Part& part : parts) {
+        const size_t count = std::min(part.units * unit_tiles(numel), tiles);
+        plan.segments.push_back({static_cast<uint32_t>(count), static_cast<uint8_t>(part.model)});
+        tiles -= count;
     }
-    for (const Cluster& cluster : dealer.clusters)
-        plan.models.push_back(build_model(cluster.counts, sampled || cluster.counts.distinct() == 1));
+    for (const Histogram& counts : models) plan.models.push_back(build_model(counts, sampled || counts.distinct() == 1));
     return plan;
 }
 
 uint64_t models_cost_nbytes(const PlaneModels& plan, const std::vector<Histogram>& units, size_t numel) {
-    const uint64_t counted = std::max<uint64_t>(counted_elements(units), 1);
+    const uint64_t counted = counted_elements(units);
     const size_t per_unit = unit_tiles(numel);
     uint64_t bits_q16 = 0;
     size_t segment = 0, tiles_left = plan.segments.empty() ? 0 : plan.segments[0].tile_count;

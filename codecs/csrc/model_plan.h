@@ -27,7 +27,7 @@ inline size_t unit_tiles(size_t numel) {
     return (tiles + kMaxUnits - 1) / kMaxUnits;
 }
 
-/// Deal units to models. units[u] counts unit u, or a sample of it; numel is the plane's length.
+/// Share units out among models. units[u] counts unit u, or a sample of it; numel is the plane's length.
 PlaneModels plan_models(const std::vector<Histogram>& units, size_t numel, bool sampled);
 
 /// Bytes the plane's symbols and models will take, estimated from the same counts.

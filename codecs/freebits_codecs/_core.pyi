@@ -36,7 +36,7 @@ def encode_records(
     threads: int = 1,
     isa: str = "",
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.uint32]]:
-    """Append chunk records to `sink`. Returns per record: stored, compressible, integer bytes."""
+    """Append chunk records to `sink`. Returns per record: stored, compressible, repetitive bytes."""
 
 def decode_records(
     data: Buffer,

@@ -1,0 +1,83 @@
+"""zstd around a chunk's payload: which form of the chunk it packs best, and how hard to try."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import zstandard
+
+from freebits_codecs.container.frames import parse_payload
+
+Payload = memoryview
+Form = Callable[[], Payload]
+"""Makes another payload of the same chunk; only called when it may win."""
+
+WORTH_TRYING_NBYTES = 64
+WORTH_TRYING = 1 / 512
+"""Compressible bytes, and part of the payload, below which zstd is not asked."""
+
+WORTH_KEEPING = 1 / 256
+"""Part of the payload zstd must save; unpacking it costs more than decoding frames."""
+
+MOSTLY_NUMBERS = 1 / 4
+"""With a smaller compressible part than this the frames are right and zstd only tidies up what is between."""
+
+MUCH = 1 / 50
+"""Part of a payload that must be to be had for patience to be worth its time."""
+
+PATIENCE_NBYTES = 16 << 20
+"""Bytes of one file that may be packed patiently: small files get all, large ones flow."""
+
+_QUICK, _USUAL, _PATIENT = 3, 12, 19
+
+
+class Packer:
+    """Packs the weak chunks of one file. Deterministic: what it does depends on the bytes before, not on time."""
+
+    def __init__(self) -> None:
+        self._patience = PATIENCE_NBYTES
+
+    def plan(self, weak_nbytes: int, nbytes: int, *, whole_file: bool) -> Packing:
+        """How to treat a chunk of `nbytes` with `weak_nbytes` compressible bytes; call in chunk order."""
+        if weak_nbytes < nbytes * MOSTLY_NUMBERS:
+            return Packing((), _USUAL if whole_file else _QUICK, None)
+        self._patience -= nbytes
+        return Packing((0, 1), _USUAL, _PATIENT if self._patience >= 0 else None)
+
+
+class Packing:
+    """What `Packer.plan` decided; safe to run on any thread."""
+
+    def __init__(self, alternatives: tuple[int, ...], level: int, patient_level: int | None) -> None:
+        self._alternatives = alternatives
+        self._level = level
+        self._patient_level = patient_level
+
+    def pack(self, payload: Payload, forms: tuple[Form, ...]) -> bytes | None:
+        """The payload or one of its other forms, packed; None when that saves too little."""
+        packed = self._best(payload, forms) if self._alternatives else compress(payload, self._level)
+        return packed if len(packed) <= len(payload) * (1 - WORTH_KEEPING) else None
+
+    def _best(self, payload: Payload, forms: tuple[Form, ...]) -> bytes:
+        candidates = [payload, *(forms[i]() for i in self._alternatives)]
+        quick = [len(compress(candidate, _QUICK)) for candidate in candidates]
+        best = candidates[quick.index(min(quick))]
+        much = min(quick) <= len(payload) * (1 - MUCH)
+        return compress(best, self._patient_level if self._patient_level and much else self._level)
+
+
+def compress(payload: Payload, level: int) -> bytes:
+    """One zstd frame with a block boundary at every plane's end: planes do not share statistics."""
+    planes = [plane for frame in parse_payload(payload).frames for plane in frame.planes]
+    compressor = zstandard.ZstdCompressor(level=level)
+    if len(planes) == 1:
+        return compressor.compress(payload)
+    stream = compressor.compressobj(size=len(payload))
+    pieces, at = [], 0
+    for plane in sorted(planes, key=lambda plane: plane.stop):
+        pieces.append(stream.compress(payload[at : plane.stop]))
+        if plane.stop - at >= WORTH_TRYING_NBYTES:
+            pieces.append(stream.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK))
+        at = plane.stop
+    pieces.append(stream.flush())
+    return b"".join(pieces)
