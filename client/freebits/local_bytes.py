@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 from freebits.errors import IntegrityError
 from freebits.running_out import no_space
@@ -76,15 +77,18 @@ def encode_to(source: Path, draft: Path, *, threads: int, go_on: Callable[[int, 
     try:
         with draft.open("wb") as file:
             out = _Hashing(file)
-            summary = encode_file(source, out, threads=threads, progress=progress, sha256=True)
+            summary = encode_file(
+                source, cast(BinaryIO, out), threads=threads, progress=progress, sha256=True
+            )
     except OSError as error:
         if no_space(error):
             raise EncodingStopped from error
         raise
+    assert summary.sha256 is not None
     return Encoded(summary.sha256, out.nbytes, out.digest.hexdigest())
 
 
-class _Hashing:
+class _Hashing(io.RawIOBase):
     """A writable binary file that hashes what it is given, in order."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -92,19 +96,13 @@ class _Hashing:
         self.digest = hashlib.sha256()
         self.nbytes = 0
 
-    def write(self, data: bytes) -> int:
-        self.digest.update(data)
-        self.nbytes += len(data)
-        return self._file.write(data)
-
-    def flush(self) -> None:
-        self._file.flush()
-
     def writable(self) -> bool:
         return True
 
-    def seekable(self) -> bool:
-        return False
+    def write(self, data: Any) -> int:
+        self.digest.update(data)
+        self.nbytes += len(data)
+        return self._file.write(data)
 
 
 def _piece(file: BinaryIO, start: int) -> bytes:

@@ -6,13 +6,12 @@ import io
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
 from freebits.arrays import Framework, choose_framework, to_array
 from freebits.errors import FreebitsError
-from freebits_codecs import ContainerReader, is_container
+from freebits_codecs import ContainerReader, FileSource, RangeSource, is_container
 from freebits_codecs.formats import Tensor, read_layout
 
 __all__ = ["Framework", "TensorFile", "UnknownLayout", "open", "open_remote"]
@@ -30,12 +29,6 @@ class _Original(Protocol):
     nbytes: int
 
     def read(self, start: int, stop: int) -> bytes: ...
-
-
-class _Source(Protocol):
-    nbytes: int
-
-    def read_at(self, offset: int, nbytes: int) -> bytes: ...
 
 
 class TensorFile(Mapping[str, Any]):
@@ -105,8 +98,9 @@ def open(path: str | os.PathLike[str], *, framework: Framework | None = None, th
     ...     tensors["lm_head.weight"].shape
     """
     with ExitStack() as closing:
-        source = _LocalFile(closing.enter_context(Path(path).open("rb")))
-        head = source.read_at(0, min(16, source.nbytes))
+        source = FileSource(path)
+        closing.callback(source.close)
+        head = bytes(source.read_at(0, min(16, source.nbytes)))
         original = ContainerReader(source, threads=threads) if is_container(head) else _Plain(source)
         tensors = TensorFile(original, framework)
         tensors._closing = closing.pop_all()
@@ -123,34 +117,14 @@ def open_remote(remote: Any, *, framework: Framework | None, threads: int) -> Te
         return tensors
 
 
-class _LocalFile:
-    """A local file as a RangeSource."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._fd = file.fileno()
-        self.nbytes = os.fstat(self._fd).st_size
-
-    def read_at(self, offset: int, nbytes: int) -> bytes:
-        pieces = []
-        while nbytes:
-            piece = os.pread(self._fd, nbytes, offset)
-            if not piece:
-                raise FreebitsError(
-                    f"the file ends {nbytes} bytes before it should; it shrank while it was open"
-                )
-            pieces.append(piece)
-            offset, nbytes = offset + len(piece), nbytes - len(piece)
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-
 class _Plain:
     """A file stored as it is."""
 
-    def __init__(self, source: _Source) -> None:
+    def __init__(self, source: RangeSource) -> None:
         self._source, self.nbytes = source, source.nbytes
 
     def read(self, start: int, stop: int) -> bytes:
-        return self._source.read_at(start, stop - start)
+        return bytes(self._source.read_at(start, stop - start))
 
 
 class _View(io.RawIOBase):

@@ -55,7 +55,7 @@ class RemoteFile:
         self._blocks: dict[int, Future[memoryview]] = {}
         self._lock = threading.Lock()
 
-    def read_at(self, offset: int, nbytes: int) -> bytes:
+    def read_at(self, offset: int, nbytes: int) -> bytes | memoryview:
         """Exactly `nbytes` bytes from `offset`.
 
         Raises RepresentationChanged when the hub swapped the file.
@@ -67,7 +67,7 @@ class RemoteFile:
         while offset < stop:
             pieces.append(self._piece(offset, stop))
             offset += len(pieces[-1])
-        return b"".join(pieces)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def read_ahead(self) -> None:
         """From now on fetch whole blocks, and those that follow, in parallel.

@@ -31,7 +31,7 @@ class RemoteBytes(Protocol):
     nbytes: int
     is_container: bool
 
-    def read_at(self, offset: int, nbytes: int) -> bytes:
+    def read_at(self, offset: int, nbytes: int) -> bytes | memoryview:
         """Exactly `nbytes` bytes from `offset`, or an error."""
         ...
 

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import freebits
@@ -112,3 +113,23 @@ def test_a_reader_that_goes_away_is_no_traceback(home: Path, model: Path) -> Non
     )
     result = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False, cwd=home)
     assert "Traceback" not in result.stderr
+
+
+def test_inspect_shows_every_tensor(cli: Any, home: Path) -> None:
+    """dtype, shape, bytes, ratio, bits per exponent and codec per plane, as a table and as JSON."""
+    values = np.random.default_rng(2).normal(size=(64, 1024)).astype("<f4")
+    header = {"w.weight": {"dtype": "F32", "shape": [64, 1024], "data_offsets": [0, values.nbytes]}}
+    text = json.dumps(header).encode()
+    (home / "m.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + values.tobytes())
+    cli("encode", "m.safetensors")
+    facts = json.loads(cli("inspect", "m.safetensors.fb", "--json").stdout)
+    assert facts["format"] == "safetensors"
+    assert facts["stored_nbytes"] == (home / "m.safetensors.fb").stat().st_size
+    (tensor,) = facts["tensors"]
+    assert (tensor["name"], tensor["dtype"], tensor["shape"]) == ("w.weight", "F32", [64, 1024])
+    assert tensor["ratio"] > 1.1
+    assert 1 < tensor["exponent_bits"] < 4
+    assert tensor["planes"]
+    shown = cli("inspect", "m.safetensors.fb").stdout
+    assert "w.weight" in shown
+    assert "64x1024" in shown

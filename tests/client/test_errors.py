@@ -67,7 +67,7 @@ def test_answers_of_something_else_than_a_hub() -> None:
         (OSError(errno.ENOSPC, "full", "f"), 7),
         (OSError(errno.EDQUOT, "quota", "f"), 7),
         (codec_errors.FormatError("x"), 6),
-        (codec_errors.LimitExceeded("x"), 6),
+        (codec_errors.LimitExceeded("x", found=2, limit=1), 6),
         (codec_errors.CodecError("x"), 1),
         (ZeroDivisionError(), None),
     ],

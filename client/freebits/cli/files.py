@@ -9,12 +9,15 @@ from argparse import Namespace
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from freebits.cli.output_file import STDIO, input_file, output_file
 from freebits.cli.terminal import bar, show, size, table
 from freebits.errors import UsageError
 from freebits.progress import Progress
+
+if TYPE_CHECKING:
+    from freebits_codecs.inspection import Inspection, TensorFacts
 
 SUFFIX = ".fb"
 
@@ -41,9 +44,10 @@ def verify(options: Namespace) -> int:
         with bar(options, name) as progress:
             progress.expect(os.stat(name).st_size)
             report = _reporting(progress, of_stored=True)
-            summary = decode_file(name, _Nowhere(), threads=options.threads, progress=report)
+            summary = decode_file(name, cast(BinaryIO, _Nowhere()), threads=options.threads, progress=report)
         facts = {"file": name, "ok": True, "sha256": summary.sha256, "nbytes": summary.original_nbytes}
-        show(options, facts, f"{name}: ok, SHA-256 {summary.sha256}")
+        proof = f"SHA-256 {summary.sha256}" if summary.sha256 else "all checksums right, no SHA-256 recorded"
+        show(options, facts, f"{name}: ok, {proof}")
     return 0
 
 
@@ -112,39 +116,37 @@ def _sentence(output: str, summary: Any) -> str:
     return f"{output}: {original} original, {stored} stored, ratio {ratio:.3f}"
 
 
-def _facts(name: str, container: Any) -> dict[str, Any]:
-    facts: dict[str, Any] = {
+def _facts(name: str, container: Inspection) -> dict[str, Any]:
+    return {
         "file": name,
-        **{
-            key: getattr(container, key)
-            for key in ("format", "nbytes", "stored_nbytes", "sha256", "chunk_count")
-        },
+        "version": container.version,
+        "format": container.format,
+        "nbytes": container.nbytes,
+        "stored_nbytes": container.stored_nbytes,
+        "ratio": container.ratio,
+        "sha256": container.sha256,
+        "chunk_count": container.chunk_count,
         "tensors": [_tensor_facts(tensor) for tensor in container.tensors],
+        "outside": _tensor_facts(container.outside),
     }
-    return facts
 
 
-def _tensor_facts(tensor: Any) -> dict[str, Any]:
-    keys = ("name", "dtype", "shape", "nbytes", "stored_nbytes", "ratio", "planes", "exponent_bits")
-    facts = dataclasses.asdict(tensor) if dataclasses.is_dataclass(tensor) else {}  # type: ignore[arg-type]
-    return {key: facts[key] if key in facts else getattr(tensor, key) for key in keys}
+def _tensor_facts(tensor: TensorFacts) -> dict[str, Any]:
+    return {**dataclasses.asdict(tensor), "ratio": tensor.ratio}
 
 
-def _description(name: str, container: Any) -> str:
-    ratio = container.nbytes / max(container.stored_nbytes, 1)
+def _description(name: str, container: Inspection) -> str:
     head = (
         f"{name}: {container.format or 'unknown format'}, {size(container.nbytes)} original, "
-        f"{size(container.stored_nbytes)} stored, ratio {ratio:.3f}, {container.chunk_count} chunks\n"
-        f"SHA-256 {container.sha256}"
+        f"{size(container.stored_nbytes)} stored, ratio {container.ratio:.3f}, {container.chunk_count} chunks\n"
+        f"SHA-256 {container.sha256 or 'not recorded'}"
     )
-    rows: list[tuple[str, ...]] = [
-        ("tensor", "dtype", "shape", "bytes", "stored", "ratio", "bits/exponent", "planes")
-    ]
-    rows += [_row(tensor) for tensor in container.tensors]
-    return f"{head}\n{table(rows, right=frozenset({3, 4, 5, 6}))}" if container.tensors else head
+    titles = ("tensor", "dtype", "shape", "bytes", "stored", "ratio", "bits/exponent", "planes")
+    rows = [titles, *(_row(tensor) for tensor in (*container.tensors, container.outside))]
+    return f"{head}\n{table(rows, right=frozenset({3, 4, 5, 6}))}"
 
 
-def _row(tensor: Any) -> tuple[str, ...]:
+def _row(tensor: TensorFacts) -> tuple[str, ...]:
     return (
         tensor.name,
         tensor.dtype,

@@ -76,7 +76,7 @@ class _Bar(Progress):
     """Original bytes done of all, their rate and the time left, and the bytes that were really moved."""
 
     def __init__(self, label: str) -> None:
-        from tqdm import tqdm  # noqa: PLC0415  commands without a bar start faster
+        from tqdm import tqdm  # type: ignore[import-untyped] # noqa: PLC0415  the others start faster
 
         self._bar = tqdm(
             desc=label,
