@@ -66,7 +66,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(ClientDisconnect, _on_disconnect)
-    app.add_exception_handler(Exception, _on_unexpected)
 
 
 async def _on_service_error(_request: Request, error: Exception) -> JSONResponse:
@@ -96,6 +95,7 @@ async def _on_disconnect(_request: Request, _error: Exception) -> JSONResponse:
     return JSONResponse({}, status_code=CLIENT_CLOSED_REQUEST)
 
 
-async def _on_unexpected(_request: Request, error: Exception) -> JSONResponse:
+def unexpected(error: Exception) -> JSONResponse:
+    """Answer an error that nobody foresaw; the log has what the caller does not get to see."""
     structlog.get_logger().error("unexpected error", exc_info=error)
     return error_response("INTERNAL", "the hub made a mistake; its log has the request id", {})

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import metrics
 from .errors import TooLarge
-from .http_errors import error_response
+from .http_errors import error_response, unexpected
 from .request_ids import begin_request
 
 log = structlog.get_logger()
@@ -45,6 +45,11 @@ class Observe:
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 await self._app(scope, receive, observed)
+            except Exception as error:
+                answer = unexpected(error)
+                if status:
+                    raise  # part of another answer is out: only cutting the connection tells the client
+                await answer(scope, receive, observed)
             finally:
                 _note(scope, status, sent_nbytes, time.monotonic() - begun)
 

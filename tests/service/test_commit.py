@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from freebits_service.repos import operations
+
 
 def test_a_commit_on_a_moved_head_is_refused(client: Any) -> None:
     """The loser of the compare-and-set learns where the branch is."""
@@ -169,7 +171,7 @@ def test_what_a_browser_gets_never_runs(client: Any) -> None:
     assert "immutable" in client.resolve(repo, "c.json", commit).headers["cache-control"]
 
 
-def test_requests_are_counted_and_named(client: Any) -> None:
+def test_requests_are_counted_and_named(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A request id goes in and out; metrics count by route."""
     client.new_repo()
     reply = client.get("/repos/admin/model", headers={"X-Request-Id": "my-id.1"})
@@ -181,5 +183,10 @@ def test_requests_are_counted_and_named(client: Any) -> None:
     assert client.http.get("/healthz").json() == {"status": "ok"}
     assert client.http.get("/readyz").json()["status"] == "ok"
     assert "/api/v1/repos/{namespace}/{name}/commits" in client.http.get("/api/v1/openapi.json").json()["paths"]
+    with monkeypatch.context() as patched:
+        patched.setattr(operations, "readable_repo", lambda *_: 1 / 0)
+        broken = client.get("/repos/admin/model", headers={"X-Request-Id": "my-id.2"})
+    assert (broken.status_code, broken.json()["code"], broken.json()["request_id"]) == (500, "INTERNAL", "my-id.2")
+    assert broken.headers["x-request-id"] == "my-id.2"
     missing = client.get("/nothing/here")
     assert (missing.status_code, missing.json()["code"]) == (404, "NOT_FOUND")

@@ -23,9 +23,12 @@ router = APIRouter(tags=["downloads"])
 _BYTES = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
 
 
-@router.api_route(
-    "/repos/{namespace}/{name}/resolve/{revision}/{path:path}",
-    methods=["GET", "HEAD"],
+_FILE = "/repos/{namespace}/{name}/resolve/{revision}/{path:path}"
+
+
+@router.head(_FILE, response_class=Response, include_in_schema=False)
+@router.get(
+    _FILE,
     response_class=Response,
     responses={200: _BYTES, 206: _BYTES, 304: {"description": "not modified"}},
 )
