@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,10 +34,11 @@ def _normal(dtype: Dtype, numel: int, rng: np.random.Generator) -> Words:
     if dtype.exponent_bits == 11:
         return floats.view(np.uint64)
     narrow = floats.astype(np.float32 if dtype.exponent_bits == 8 else np.float16)
-    words = narrow.view(f"<u{narrow.itemsize}")
+    words: Words = narrow.view(np.uint32 if narrow.itemsize == 4 else np.uint16)
     if dtype.name == "F8_E4M3":
         words = words << 1 & 0x7F00 | words & 0x8000
-    return (words >> words.dtype.type(8 * (narrow.itemsize - dtype.itemsize))).astype(_word_type(dtype))
+    shift = words.dtype.type(8 * (narrow.itemsize - dtype.itemsize))
+    return np.asarray(words >> shift, _word_type(dtype))
 
 
 def _constant(dtype: Dtype, numel: int, rng: np.random.Generator) -> Words:
@@ -49,7 +51,7 @@ def _fields(dtype: Dtype, exponent: int, numel: int, rng: np.random.Generator) -
     exponent_bits = dtype.itemsize * 8 - 1 - mantissa_bits
     ones = _word_type(dtype).type((1 << exponent_bits) - 1 << mantissa_bits)
     words = _random_words(dtype, numel, rng)
-    return words | ones if exponent else words & ~ones
+    return np.asarray(words | ones if exponent else words & ~ones)
 
 
 def _nan_payloads(dtype: Dtype, numel: int, rng: np.random.Generator) -> Words:
@@ -160,7 +162,7 @@ class Parts:
             records.append(RecordParts(record.nbytes, payload, record.flags, record.kind))
         return Parts(records, reader.sha256, reader.chunk_nbytes)
 
-    def container(self, *, stored_nbytes: list[int] | None = None, **footer: int) -> bytes:
+    def container(self, *, stored_nbytes: list[int] | None = None, **footer: Any) -> bytes:
         """The container; `stored_nbytes` replaces the index, `footer` fields of the footer."""
         front = Header(self.chunk_nbytes).pack() + b"".join(record.pack() for record in self.records)
         true_index = [len(record.payload) for record in self.records]

@@ -1,0 +1,104 @@
+"""Every instruction set this machine has writes the same bytes, reads the others' and computes the same checksums."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+
+import google_crc32c
+import numpy as np
+import pytest
+
+from freebits_codecs import _core
+from freebits_codecs.formats import Extent
+from freebits_codecs.planner import LAYOUTS, ExtentArrays
+from freebits_codecs.testing import MIXES, safetensors, values
+
+ISAS = _core.available_isas()
+CHUNK_NBYTES = 1 << 20
+DTYPE_OF_LAYOUT = ("U8", *LAYOUTS[1:7], "I16", "I32", "I64")
+NUMELS = (1, 63, 65, 4097, 70_001)
+
+
+def records(data: bytes, extents: list[Extent], isa: str) -> bytes:
+    """The chunk records of `data`, as one instruction set writes them."""
+    arrays = ExtentArrays.of(extents)
+    sink = _core.OutputBuffer(_core.records_bound(len(data), CHUNK_NBYTES))
+    _core.encode_records(sink, data, 0, CHUNK_NBYTES, arrays.starts, arrays.stops, arrays.layouts, isa=isa)
+    return sink.take()
+
+
+def decoded(stored: bytes, nbytes: int, isa: str) -> bytes:
+    """The bytes of one record, as one instruction set reads it."""
+    out, zero = bytearray(nbytes), np.zeros(1, np.uint64)
+    assert _core.decode_records(stored, zero, out, zero, isa=isa) is None
+    return bytes(out)
+
+
+@pytest.mark.parametrize("mix", MIXES)
+@pytest.mark.parametrize("dtype", DTYPE_OF_LAYOUT)
+def test_all_write_the_same_and_read_each_other(dtype: str, mix: str) -> None:
+    """Every layout and kind of value, at lengths around lanes and tiles and with two streams."""
+    for numel in NUMELS:
+        content = values(mix, dtype, numel)
+        data = b"odd" + content
+        written = {isa: records(data, [Extent(dtype, 3, len(data))], isa) for isa in ISAS}
+        assert len(set(written.values())) == 1
+        assert all(decoded(written["scalar"], len(data), isa) == data for isa in ISAS)
+
+
+@pytest.mark.parametrize("mix", ["normal", "peaked", "changing"])
+def test_four_streams_agree(mix: str) -> None:
+    """Planes long enough for four streams, their last group cut."""
+    data = values(mix, "BF16", 300_001)
+    written = {isa: records(data, [Extent("BF16", 0, len(data))], isa) for isa in ISAS}
+    assert len(set(written.values())) == 1
+    assert all(decoded(written["scalar"], len(data), isa) == data for isa in ISAS)
+
+
+def test_checksum_is_crc32c() -> None:
+    """Every length around the steps of the kernels, at every alignment, against Google's implementation."""
+    data = np.random.default_rng(1).bytes(70_000)
+    lengths = [*range(300), *(edge + d for edge in (512, 768, 1024, 3072, 6144, 65536) for d in (-1, 0, 1, 7))]
+    for isa, nbytes in itertools.product(ISAS, lengths):
+        piece = memoryview(data)[nbytes % 64 : nbytes % 64 + nbytes]
+        assert _core.crc32c(piece, isa=isa) == google_crc32c.value(bytes(piece))
+
+
+def test_checksum_continues() -> None:
+    """A checksum over pieces is that of the whole, wherever the cuts are."""
+    data = np.random.default_rng(2).bytes(5000)
+    for isa, cut in itertools.product(ISAS, (0, 1, 511, 513, 4999, 5000)):
+        assert _core.crc32c(data[cut:], _core.crc32c(data[:cut], isa=isa), isa=isa) == google_crc32c.value(data)
+
+
+PRINT_CONTAINER = (
+    "import sys; from freebits_codecs import encode; sys.stdout.buffer.write(encode(sys.stdin.buffer.read()))"
+)
+
+
+def container_under(isa: str, data: bytes) -> subprocess.CompletedProcess[bytes]:
+    """Encode in a fresh process that is told which instruction set to use."""
+    command = [sys.executable, "-c", PRINT_CONTAINER]
+    environment = {**os.environ, "FREEBITS_ISA": isa}
+    return subprocess.run(command, input=data, env=environment, capture_output=True, check=False)
+
+
+def test_environment_chooses_the_instruction_set() -> None:
+    """FREEBITS_ISA forces each one for a whole process; containers are the same."""
+    data = safetensors([(dtype, values("normal", dtype, 3000)) for dtype in ("BF16", "F32", "F16")])
+    runs = [container_under(isa, data) for isa in ISAS]
+    assert all(run.returncode == 0 for run in runs)
+    assert len({run.stdout for run in runs}) == 1
+
+
+def test_unknown_instruction_set_is_refused_by_name() -> None:
+    """The message says what was asked for and what there is."""
+    run = container_under("altivec", b"data")
+    assert run.returncode != 0
+    assert b"altivec" in run.stderr
+    assert b"scalar" in run.stderr
+    with pytest.raises(ValueError, match="altivec"):
+        _core.crc32c(b"", isa="altivec")
