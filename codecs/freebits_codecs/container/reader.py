@@ -13,6 +13,7 @@ import numpy as np
 from freebits_codecs import _core
 from freebits_codecs.container.decoder import decode_batch
 from freebits_codecs.container.records import (
+    CHUNK,
     FOOTER_NBYTES,
     HEADER_NBYTES,
     INDEX,
@@ -159,6 +160,8 @@ class ContainerReader:
 
     def _record(self, data: memoryview, offset: int, chunk: int) -> Record:
         record = Record.parse(data[:RECORD_NBYTES], offset, self.chunk_nbytes, chunk)
+        if record.kind != CHUNK:
+            raise CorruptContainer("record kind", found=record.kind, expected=CHUNK, chunk=chunk)
         start, stop = self.stored_range(chunk)
         for what, found, expected in (
             ("stored length", record.stored_nbytes, stop - start - RECORD_NBYTES),
