@@ -136,6 +136,8 @@ def _check_digest(found: str, expected: str) -> None:
 
 
 def _bytes_view(data: Buffer) -> memoryview:
+    if isinstance(data, np.ndarray) and data.flags.c_contiguous:
+        data = data.reshape(-1).view(np.uint8)  # memoryview does not know dates, nor bfloat16 of ml_dtypes
     view = memoryview(cast(bytes, data))
     if not view.c_contiguous:
         raise ValueError("data is not contiguous; pass a contiguous copy, e.g. numpy.ascontiguousarray(data)")

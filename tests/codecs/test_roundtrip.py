@@ -123,6 +123,7 @@ def test_large_file_in_several_batches() -> None:
         np.empty((0, 4), np.float32),
         np.arange(500).astype(np.complex64),
         np.array([True, False] * 300),
+        np.array(["2026-01-01"], "datetime64[s]"),
         np.zeros(10, [("a", "<f4"), ("b", "u1")]),
         np.asfortranarray(np.arange(12.0).reshape(3, 4)).T,
     ],
@@ -130,6 +131,13 @@ def test_large_file_in_several_batches() -> None:
 )
 def test_arrays_of_any_type_and_shape(array: np.ndarray) -> None:
     """A contiguous numpy array of whatever type is its bytes."""
+    assert decode(encode(array)) == array.tobytes()
+
+
+def test_bfloat16_arrays() -> None:
+    """The bfloat16 of ml_dtypes, which has no code in the buffer protocol, is taken as well."""
+    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
+    array = np.arange(300).astype(bfloat16)
     assert decode(encode(array)) == array.tobytes()
 
 
