@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 
 import structlog
 
@@ -51,6 +52,7 @@ class WorkerSupervisor:
     def _supervise(self) -> None:
         wait_s = RESTART_AFTER_S
         while not self._stopping.is_set():
+            begun = time.monotonic()
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "freebits_service.workers"],
                 env=self._environment,
@@ -61,4 +63,7 @@ class WorkerSupervisor:
             if not self._stopping.is_set():
                 log.warning("the worker ended and is started again", status=status, wait_s=wait_s)
                 self._stopping.wait(wait_s)
+                if time.monotonic() - begun > RESTART_AFTER_AT_MOST_S:
+                    wait_s = RESTART_AFTER_S  # it did work: this is no loop of failing starts
+                    continue
                 wait_s = min(2 * wait_s, RESTART_AFTER_AT_MOST_S)

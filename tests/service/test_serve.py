@@ -7,10 +7,12 @@ import os
 import random
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +79,32 @@ def test_a_killed_worker_is_started_again(make_process: Callable[..., Any], conn
     client.push(repo, {f"f{n}": CONTENT[n:] for n in range(5)})
     worker.kill()
     wait_until(lambda: states(client, repo) == {"encoded"}, "encoding by a new worker", 60)
+
+
+def test_work_of_a_dead_worker_and_forgotten_work_is_done(
+    make_process: Callable[..., Any], connect: Callable[..., Any]
+) -> None:
+    """A job that a vanished worker held is handed on; a raw blob that never had a job gets one at the start."""
+    served = make_process("--no-worker")
+    served.start()
+    client = connect(served)
+    held, forgotten = client.new_repo("admin/held"), client.new_repo("admin/forgotten")
+    client.push(held, {"a": CONTENT})
+    served.end(signal.SIGKILL)
+    with closing(sqlite3.connect(served.data / "hub.sqlite3")) as database, database:
+        database.execute("UPDATE job SET state = 'running', attempt = 1, worker_id = 'gone'")
+        database.execute("INSERT INTO worker VALUES ('gone', 'cpu', 1, '2020-01-01 00:00:00', '2020-01-01 00:00:00')")
+    served.flags = ["--no-worker", "--encode-min-nbytes", "1000000000"]
+    served.start()
+    client.push(forgotten, {"b": CONTENT[1:]})
+    assert states(client, forgotten) == {"raw"}
+    served.end(signal.SIGTERM)
+    served.flags = ["--worker-dead-after-s", "2"]
+    served.start()
+    wait_until(lambda: states(client, held) | states(client, forgotten) == {"encoded"}, "both encoded")
+    assert client.resolve(held, "a").content == CONTENT
+    with closing(sqlite3.connect(served.data / "hub.sqlite3")) as database:
+        assert [row[0] for row in database.execute("SELECT id FROM worker")] == ["embedded"]
 
 
 def _lives(process: psutil.Process) -> bool:
