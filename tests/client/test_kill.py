@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 DATA = random.Random(11).randbytes(24 << 20)
@@ -44,8 +45,8 @@ def test_a_killed_encoded_push_keeps_its_container(
 ) -> None:
     """The container is not encoded again, and its finished parts are not sent again."""
     slow_hub.part_nbytes = 1 << 18
-    text = b"".join(b"%d rows\n" % (i * i % 99991) for i in range(2_000_000))
-    (home / "model.bin").write_bytes(text)
+    weights = np.random.default_rng(1).normal(size=3_000_000).astype("<f4").tobytes()
+    (home / "model.bin").write_bytes(weights)
     command = ("push", "model.bin", "alice/m", "--encode")
     process = start_cli(*command)
     wait_until(lambda: any(len(upload["received"]) >= 4 for upload in slow_hub.uploads.values()))
@@ -59,7 +60,7 @@ def test_a_killed_encoded_push_keeps_its_container(
     slow_hub.log.clear()
     slow_hub.bytes_per_s = float("inf")
     assert cli(*command).returncode == 0
-    assert slow_hub.files("alice/m") == {"model.bin": text}
+    assert slow_hub.files("alice/m") == {"model.bin": weights}
     assert slow_hub.count("PUT", "/parts/") <= upload["part_count"] - arrived
     assert written[1] == upload["stored_nbytes"]
     assert not container.exists()
