@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -17,7 +18,7 @@ from freebits_codecs import _core
 from freebits_codecs.container.encoder import RecordEncoder
 from freebits_codecs.container.reader import BytesSource, ContainerReader
 from freebits_codecs.container.records import CHUNK_NBYTES, FOOTER_NBYTES, HEADER_NBYTES, RECORD_NBYTES, Header
-from freebits_codecs.container.stream import StreamDecoder, read_exactly
+from freebits_codecs.container.stream import StreamDecoder, read_exactly, require_answer
 from freebits_codecs.container.writer import (
     BackgroundDigest,
     ContainerWriter,
@@ -94,9 +95,11 @@ def encode_file(
     progress: Progress | None = None,
 ) -> EncodeSummary:
     """Encode a path, file object or pipe into another, with bounded memory."""
+    _refuse_same_file(src, dst)
     with _opened(src, "rb") as source, _opened(dst, "wb") as sink:
         extents, head = _find_extents(source)
-        writer = ContainerWriter(sink.write, extents, threads=threads, sha256=sha256, progress=progress)
+        write = partial(_write_all, sink)
+        writer = ContainerWriter(write, extents, threads=threads, sha256=sha256, progress=progress)
         try:
             for batch in _batches(source, head, writer.batch_nbytes):
                 writer.write_batch(batch)
@@ -112,13 +115,14 @@ def decode_file(
 
     The digest, if there is one, is known at the end only: on DigestMismatch throw away what was written.
     """
+    _refuse_same_file(src, dst)
     with _opened(src, "rb") as source, _opened(dst, "wb") as sink:
         decoder = StreamDecoder(source, threads)
         digest = BackgroundDigest()
         try:
             for piece in decoder:
                 digest.update(piece)
-                sink.write(piece)
+                _write_all(sink, piece)
                 digest.wait()
                 if progress:
                     progress(decoder.nbytes, decoder.stored_nbytes)
@@ -226,10 +230,28 @@ def _batches(source: BinaryIO, head: bytes, batch_nbytes: int) -> Iterator[memor
 def _read_into(source: BinaryIO, buffer: memoryview) -> int:
     readinto = getattr(source, "readinto", None)
     if readinto is not None:
-        return readinto(buffer) or 0
-    data = source.read(len(buffer))
+        count: int = require_answer(readinto(buffer))
+        return count
+    data = require_answer(source.read(len(buffer)))
     buffer[: len(data)] = data
     return len(data)
+
+
+def _write_all(sink: BinaryIO, piece: memoryview | bytes) -> None:
+    """Raw files and sockets may take fewer bytes than they are given."""
+    left = memoryview(piece)
+    while left:
+        taken = sink.write(left)
+        if isinstance(sink, io.RawIOBase):
+            require_answer(taken)
+        left = left[taken if isinstance(taken, int) else len(left) :]  # writers of one's own may answer nothing
+
+
+def _refuse_same_file(src: PathOrFile, dst: PathOrFile) -> None:
+    """Opening the target would empty the source."""
+    paths = [Path(target) for target in (src, dst) if isinstance(target, str | os.PathLike)]
+    if len(paths) == 2 and paths[1].exists() and paths[0].samefile(paths[1]):
+        raise ValueError(f"source and target are the same file, {paths[1]}; name another target")
 
 
 @contextmanager

@@ -36,7 +36,7 @@ def _normal(dtype: Dtype, numel: int, rng: np.random.Generator) -> Words:
     narrow = floats.astype(np.float32 if dtype.exponent_bits == 8 else np.float16)
     words: Words = narrow.view(np.uint32 if narrow.itemsize == 4 else np.uint16)
     if dtype.name == "F8_E4M3":
-        words = words << 1 & 0x7F00 | words & 0x8000
+        words = words << np.uint16(1) & np.uint16(0x7F00) | words & np.uint16(0x8000)
     shift = words.dtype.type(8 * (narrow.itemsize - dtype.itemsize))
     return np.asarray(words >> shift, _word_type(dtype))
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+from array import array
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 
@@ -14,13 +16,19 @@ from freebits_codecs.container.records import (
     CHUNK,
     FOOTER_NBYTES,
     HEADER_NBYTES,
+    MAX_CHUNKS,
     RECORD_NBYTES,
     Footer,
     Header,
     Record,
 )
 from freebits_codecs.container.writer import batch_chunks
-from freebits_codecs.errors import CorruptContainer, TruncatedContainer
+from freebits_codecs.errors import CorruptContainer, LimitExceeded, TruncatedContainer
+
+Answer = TypeVar("Answer", bytes, int)
+
+BATCH_NBYTES = 64 << 20
+"""Bytes of the original that are decoded at a time, at most: other encoders may choose large chunks."""
 
 
 class StreamDecoder:
@@ -36,11 +44,11 @@ class StreamDecoder:
         self.stored_nbytes = 0
         self.nbytes = 0
         self.footer: Footer | None = None
-        self._stored: list[int] = []
+        self._stored = array("I")
 
     def __iter__(self) -> Iterator[memoryview]:
         header = Header.parse(self._take(HEADER_NBYTES, "header", short=True))
-        batch = _Batch(header.chunk_nbytes, batch_chunks(self._threads))
+        batch = _Batch(header.chunk_nbytes, min(batch_chunks(self._threads), BATCH_NBYTES // header.chunk_nbytes))
         while True:
             at = self.stored_nbytes
             head = self._take(RECORD_NBYTES, "record header")
@@ -59,6 +67,8 @@ class StreamDecoder:
 
     def _check_order(self, header: Header, record: Record) -> None:
         """Only the last chunk may be shorter than the others."""
+        if len(self._stored) == MAX_CHUNKS:
+            raise LimitExceeded("chunk count", found=MAX_CHUNKS + 1, limit=MAX_CHUNKS)
         if self.nbytes % header.chunk_nbytes:
             chunk = len(self._stored)
             raise CorruptContainer("record after a short chunk", found=record.nbytes, expected="none", chunk=chunk)
@@ -114,12 +124,19 @@ class _Batch:
 
 def read_exactly(file: BinaryIO, nbytes: int) -> bytes:
     """`nbytes` bytes, fewer only at the end of the file; pipes and sockets answer in pieces."""
-    data = file.read(nbytes)
-    if data is None or len(data) == nbytes or not data:
-        return data or b""
+    data = require_answer(file.read(nbytes))
+    if len(data) == nbytes or not data:
+        return data
     pieces = [data]
     missing = nbytes - len(data)
-    while missing and (data := file.read(missing)):
+    while missing and (data := require_answer(file.read(missing))):
         pieces.append(data)
         missing -= len(data)
     return b"".join(pieces)
+
+
+def require_answer(answer: Answer | None) -> Answer:
+    """What a file answered; None says that it is not ready, which must not pass for its end."""
+    if answer is None:
+        raise BlockingIOError(errno.EAGAIN, "the file is non-blocking and not ready; pass a blocking one")
+    return answer
