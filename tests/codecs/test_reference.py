@@ -1,0 +1,89 @@
+"""FORMAT.md and the decoder written from it: examples, tables, and damaged containers."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from freebits_codecs import decode, encode
+from freebits_codecs.container.frames import ITEM_NBYTES, PLANE_CODECS, PLANE_NAMES
+from freebits_codecs.errors import CodecError, TruncatedContainer
+from freebits_codecs.planner import LAYOUTS
+from freebits_codecs.reference import decode_container
+
+TESTS = Path(__file__).parents[1]
+FORMAT = (TESTS.parent / "codecs" / "FORMAT.md").read_text()
+GOLDEN = TESTS / "golden" / "v1"
+FOUR_VALUES = (GOLDEN / "example-four-values.fb").read_bytes()
+RANS = (GOLDEN / "example-rans.fb").read_bytes()
+TWOS = [127, 126, 127, 125, 127, 126, 127, 124] * 32
+
+
+def section(number: str) -> str:
+    """A section of FORMAT.md, without its subsections' siblings."""
+    level = "#" * (1 + len(number.split(".")))
+    return re.split(rf"(?m)^{level} ", FORMAT.split(f"\n{level} {number} ")[1])[0]
+
+
+def hex_dump(text: str) -> bytes:
+    dump = re.search(r"```hex\n(.*?)```", text, re.DOTALL)[1]
+    return bytes.fromhex("".join(line.split("  ", 1)[1] for line in dump.splitlines()))
+
+
+@pytest.mark.parametrize(
+    ("number", "container", "words"),
+    [("10.1", FOUR_VALUES, [0x3F80, 0xBFC0, 0x3FE0, 0x3F90]), ("10.2", RANS, [e << 7 for e in TWOS])],
+)
+def test_worked_examples_are_containers(number, container, words):
+    """The bytes shown in FORMAT.md are the golden ones and decode to the values named there."""
+    assert hex_dump(section(number)) == container
+    assert decode_container(container) == decode(container) == np.array(words, "<u2").tobytes()
+
+
+@pytest.mark.parametrize("number", ["10.1", "10.2"])
+def test_worked_examples_are_explained_as_they_are(number):
+    """Every row of an explanation shows the bytes that lie at its offset."""
+    data = hex_dump(section(number))
+    rows = re.findall(r"^\| ([0-9a-f]{2}) \| ([^|.]*)", section(number), re.MULTILINE)
+    assert len(rows) > 10
+    for offset, shown in rows:
+        at, explained = int(offset, 16), bytes.fromhex(shown.replace("`", ""))
+        assert data[at : at + len(explained)] == explained, offset
+
+
+def test_registries_are_those_of_the_code():
+    """Layouts and plane codecs have the codes, sizes and plane counts of the tables."""
+    rows = re.findall(r"^\| (\d+) \| (\w+) \| (\d+) \| (\d+) \|$", section("4.3"), re.MULTILINE)
+    facts = [
+        (str(code), name, str(ITEM_NBYTES[name]), str(len(PLANE_NAMES[name]))) for code, name in enumerate(LAYOUTS)
+    ]
+    assert rows == facts
+    codecs = re.findall(r"^\| (\d+) \| (\w+) \|", section("4.2"), re.MULTILINE)
+    assert codecs == [(str(code), name) for code, name in enumerate(PLANE_CODECS)]
+
+
+def test_reference_decodes_a_mebibyte():
+    """A whole chunk of weights, with two streams, comes back."""
+    weights = np.random.default_rng(1).normal(0, 0.02, 1 << 19).astype("<f4").tobytes()[: 1 << 20]
+    assert decode_container(encode(weights, sha256=True)) == weights
+
+
+@pytest.mark.parametrize("container", [FOUR_VALUES, RANS], ids=["four-values", "rans"])
+def test_every_prefix_is_truncated(container):
+    """A container that ends early says so."""
+    for length in range(len(container)):
+        with pytest.raises(TruncatedContainer):
+            decode_container(container[:length])
+
+
+@pytest.mark.parametrize("container", [FOUR_VALUES, RANS], ids=["four-values", "rans"])
+def test_every_bit_flip_is_refused(container):
+    """No bit of a container can change unnoticed."""
+    for bit in range(8 * len(container)):
+        flipped = bytearray(container)
+        flipped[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(CodecError):
+            decode_container(bytes(flipped))
