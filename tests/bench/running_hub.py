@@ -17,7 +17,6 @@ from urllib.parse import quote
 TOKEN = "fb_benchmark-only-token-0123456789abcdef"
 FREEBITS = (sys.executable, "-m", "freebits")
 START_TIMEOUT_S, ENCODE_TIMEOUT_S = 60, 600
-RAW_LOOKS = 15  # a file that stays raw for 3 s was not worth encoding
 
 
 @dataclass(frozen=True)
@@ -55,16 +54,12 @@ class RunningHub:
     def wait_until_stored(self, repo: str, name: str) -> int:
         """Bytes the file takes once the worker is through with it: encoded, or found not worth it and left raw."""
         deadline = time.monotonic() + ENCODE_TIMEOUT_S
-        seen_raw = 0
-        while seen_raw < RAW_LOOKS:
-            headers = self._head(self.resolve_path(repo, name))
-            if headers["X-Freebits-State"] == "encoded":
-                return int(headers["X-Freebits-Stored-Nbytes"])
+        path = self.resolve_path(repo, name)
+        while (headers := self._head(path))["X-Freebits-State"] == "encoding":
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{repo}/{name} is not settled after {ENCODE_TIMEOUT_S} s")
-            seen_raw = seen_raw + 1 if headers["X-Freebits-State"] == "raw" else 0
             time.sleep(0.2)
-        return int(headers["X-Freebits-Nbytes"])
+        return int(headers["X-Freebits-Stored-Nbytes"])
 
     def state(self, repo: str, name: str) -> str | None:
         """raw, encoding or encoded"""
