@@ -13,6 +13,7 @@ import json
 import select
 import socket
 import ssl
+import struct
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
@@ -105,7 +106,7 @@ class BlobTransport:
                         if not piece:
                             raise file_changed(part.source)
                         if not part.may_send(len(piece)):
-                            connection.close()
+                            _abandon(connection)
                             return False
                         sent += len(piece)
                         connection.send(piece)
@@ -209,6 +210,13 @@ def _early_answer(connection: http.client.HTTPConnection) -> Iterator[None]:
         connection.close()
         _raise_for(answer)
         raise
+
+
+def _abandon(connection: http.client.HTTPConnection) -> None:
+    """Reset the connection: what waits in the send buffer, megabytes perhaps, must not use up the link."""
+    if connection.sock:
+        connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
 
 
 def _is_stale(connection: http.client.HTTPConnection) -> bool:

@@ -127,7 +127,7 @@ def test_connections_that_break_are_tried_again(environment: Any, folder: Path, 
 
 def test_a_hub_that_goes_away_leaves_a_pull_that_resumes(environment: Any, home: Path) -> None:
     """After 12 MB no request is answered; the second pull does not fetch them again."""
-    data = RNG.randbytes(24_000_000)
+    data = RNG.randbytes(48_000_000)
     environment.add("alice/model", "big.bin", data)
     environment.fault = lambda e: (
         "cut" if "/resolve/" in e.path and environment.blob_nbytes_sent() > 12e6 else None
