@@ -10,6 +10,7 @@ import pytest
 
 from freebits_codecs import decode, encode
 from freebits_codecs.container.frames import ITEM_NBYTES, PLANE_CODECS, PLANE_NAMES
+from freebits_codecs.container.records import MAX_CHUNK_LOG2, MAX_CHUNKS, MIN_CHUNK_LOG2, PAYLOAD_SLACK_NBYTES
 from freebits_codecs.errors import CodecError, TruncatedContainer
 from freebits_codecs.planner import LAYOUTS
 from freebits_codecs.reference import decode_container
@@ -24,7 +25,7 @@ TWOS = [127, 126, 127, 125, 127, 126, 127, 124] * 32
 
 def section(number: str) -> str:
     """A section of FORMAT.md, without its subsections' siblings."""
-    level = "#" * (1 + len(number.split(".")))
+    level = "#" * (1 + len(number.rstrip(".").split(".")))
     return re.split(rf"(?m)^{level} ", FORMAT.split(f"\n{level} {number} ")[1])[0]
 
 
@@ -63,6 +64,21 @@ def test_registries_are_those_of_the_code():
     assert rows == facts
     codecs = re.findall(r"^\| (\d+) \| (\w+) \|", section("4.2"), re.MULTILINE)
     assert codecs == [(str(code), name) for code, name in enumerate(PLANE_CODECS)]
+
+
+def test_limits_are_those_of_the_code():
+    """The numbers of section 7 that Python code enforces are its constants."""
+    limits = dict(re.findall(r"^\| ([^|]+?) \| ([^|]+?) \|", section("7."), re.MULTILINE))
+    assert limits["`chunk_log2`"] == f"{MIN_CHUNK_LOG2} to {MAX_CHUNK_LOG2}"
+    assert limits["chunks of a container"] == f"2^{MAX_CHUNKS.bit_length() - 1}"
+    assert limits["payload of a chunk record"] == f"`nbytes` + {PAYLOAD_SLACK_NBYTES}"
+
+
+@pytest.mark.parametrize("name", ["realcugan-head.bin", "tinystoriesgru-int8.pt", "many-tiny-tensors.safetensors"])
+def test_reference_decodes_what_is_written_now(name):
+    """Real files, encoded by this version of the encoder, come back."""
+    original = (TESTS / "data" / "formats" / name).read_bytes()
+    assert decode_container(encode(original, sha256=True)) == original
 
 
 def test_reference_decodes_a_mebibyte():
