@@ -274,7 +274,12 @@ NB_MODULE(_core, m) {
     });
     nb::class_<OutputBuffer>(m, "OutputBuffer", nb::type_slots(output_buffer_slots))
         .def(nb::init<size_t>(), "capacity"_a)
-        .def_rw("length", &OutputBuffer::length)
+        .def_prop_rw(
+            "length", [](const OutputBuffer& b) { return b.length; },
+            [](OutputBuffer& b, size_t length) {
+                if (length > b.capacity()) throw std::invalid_argument("OutputBuffer.length: more than its capacity");
+                b.length = length;
+            })
         .def_prop_ro("capacity", &OutputBuffer::capacity)
         .def("take", [](OutputBuffer& b) { return nb::steal(b.take()); });
     m.def("records_bound", [](size_t nbytes, uint32_t chunk_nbytes) {

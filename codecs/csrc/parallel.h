@@ -1,11 +1,13 @@
 // Chunks over threads: independent work, results in order.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstddef>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -34,7 +36,12 @@ void parallel_for(size_t count, int threads, Make make) {
         }
     };
     std::vector<std::thread> helpers;
-    for (int t = 1; t < threads && static_cast<size_t>(t) < count; ++t) helpers.emplace_back(run);
+    const size_t wanted = std::min(static_cast<size_t>(threads), count) - 1;
+    helpers.reserve(wanted);
+    try {
+        while (helpers.size() < wanted) helpers.emplace_back(run);
+    } catch (const std::system_error&) {  // no more threads to be had: those there are do the work
+    }
     run();
     for (std::thread& helper : helpers) helper.join();
     if (failure) std::rethrow_exception(failure);
