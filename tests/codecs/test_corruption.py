@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import numpy as np
 import pytest
 
 from freebits_codecs import BytesSource, ContainerReader, decode, decode_file, encode
+from freebits_codecs.container.decoder import inflate
+from freebits_codecs.container.frames import parse_payload
 from freebits_codecs.container.records import INDEX, ZSTD_FLAG
 from freebits_codecs.errors import CodecError, CorruptContainer, DigestMismatch, FormatError, TruncatedContainer
 from freebits_codecs.testing import Parts, RecordParts
@@ -132,6 +135,18 @@ def test_every_byte_of_a_payload_replaced_under_a_good_checksum(small_with_diges
             record.payload = payload[:at] + bytes((byte,)) + payload[at + 1 :]
             found = outcome(decode, parts.container())
             assert isinstance(found, CodecError) or found == original
+
+
+def test_structure_of_a_damaged_payload(small_with_digest: Small) -> None:
+    """Looking at a payload without decoding it takes anything for an answer but another exception."""
+    _, container = small_with_digest
+    record = Parts.of(container).records[0]
+    payload = inflate(record.payload, record.nbytes, 0) if record.flags else record.payload
+    parse_payload(payload)
+    rng = np.random.default_rng(len(payload))
+    for damaged in [payload[:at] for at in range(min(len(payload), 300))] + list(damaged_payloads(payload, rng, 400)):
+        with suppress(CorruptContainer):
+            parse_payload(damaged)
 
 
 def relabelled(record: RecordParts) -> Iterator[RecordParts]:

@@ -101,6 +101,8 @@ def _frame(data: memoryview, at: int) -> tuple[Frame, int]:
     names = PLANE_NAMES[layout]
     codecs = bytes(data[at : at + len(names)])
     at += len(names)
+    if len(codecs) < len(names) or max(codecs) > RANS:
+        raise IndexError
     spans: list[tuple[int, int]] = [(0, 0)] * len(names)
     for p in _plane_order(codecs):
         nbytes = numel if codecs[p] == RAW else 1
