@@ -155,10 +155,10 @@ def test_chunk_after_a_short_one(read: Read) -> None:
 
 
 def zstd_frame(content: bytes, declared: int) -> bytes:
-    """A zstd frame whose header declares another content size, in four bytes."""
-    frame = zstandard.ZstdCompressor(write_checksum=False).compress(content + bytes(70_000))
-    assert frame[4] >> 6 == 2
-    return frame[:5] + declared.to_bytes(4, "little") + frame[9:] if frame[4] & 0x20 else b""
+    """A zstd frame of `content` and 70,000 zeros whose header declares another size."""
+    frame = zstandard.compress(content + bytes(70_000))
+    assert frame[4] & 0xE0 == 0xA0, "a single segment, its size in four bytes"
+    return frame[:5] + declared.to_bytes(4, "little") + frame[9:]
 
 
 @both_ways
