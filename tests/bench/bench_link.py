@@ -26,7 +26,7 @@ from readers import curl_seconds, curl_upload_seconds
 from running_hub import FREEBITS, TOKEN, RunningHub, running_hub
 from side_process import listening_script
 
-LINKS = ((1000, 256), (100, 64))  # Mbit/s, MiB of weights: what takes a few seconds each
+LINKS = ((1000, 1024), (100, 64))  # Mbit/s, MiB of weights: what takes 8 s each
 REPO, NAME = "admin/bench-link", "model.safetensors"
 STEPS = ("curl upload", "push", "curl download", "pull")
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -202,14 +203,22 @@ def _verify_staged(hub: Hub, found: FoundUpload) -> None:
         staged = hub.store.open_staged(found.row.staging)
     except ObjectNotFound:
         return  # verified and finished before a crash, or gone: `_keep` finds out which
-    with staged:
+    with staged, ThreadPoolExecutor(1) as side:
+        as_sent = side.submit(check_bytes, staged, found.row.stored_nbytes, found.row.stored_sha256)
         try:
-            check_bytes(staged, found.row.stored_nbytes, found.row.stored_sha256)
-        except DigestMismatch:
-            _forget_damaged_parts(hub, found, staged)
-            raise
-        if found.row.encoding == "freebits":
-            check_container(staged, found.row.nbytes, found.row.sha256)
+            if found.row.encoding == "freebits":
+                check_container(staged, found.row.nbytes, found.row.sha256)
+        finally:
+            _require_as_sent(hub, found, staged, as_sent)
+
+
+def _require_as_sent(hub: Hub, found: FoundUpload, staged: ObjectReader, as_sent: Future[None]) -> None:
+    """What arrived must be what was announced; this comes before anything a container says of itself."""
+    try:
+        as_sent.result()
+    except DigestMismatch:
+        _forget_damaged_parts(hub, found, staged)
+        raise
 
 
 def _forget_damaged_parts(hub: Hub, found: FoundUpload, staged: ObjectReader) -> None:
