@@ -17,6 +17,7 @@ struct Extent {
 
 inline constexpr size_t kMaxFrames = 255;            // frames of one chunk, as a reader must expect
 inline constexpr size_t kMaxExtentsPerChunk = 4096;  // with more, a chunk is treated as plain bytes
+inline constexpr size_t kMaxRuns = 2 * kMaxExtentsPerChunk + 1;  // extents and what is between
 inline constexpr uint32_t kMaxChunkNbytes = 1u << 24;
 
 /// The longest payload: it is one raw frame when coding does not pay.

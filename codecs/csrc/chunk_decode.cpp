@@ -12,6 +12,7 @@ struct OwnedRun {
 Status read_runs(ByteReader& in, size_t out_nbytes, std::vector<OwnedRun>& runs) {
     uint32_t count;
     if (Status s = read_varint(in, count); !s.ok()) return s;
+    if (count > kMaxRuns) return {Fault::kRuns, count, kMaxRuns};
     if (count > in.left() / 2) return {Fault::kTruncated, in.left(), 2ull * count};
     runs.resize(count);
     uint64_t sum = 0;

@@ -20,6 +20,7 @@ enum class Fault : uint8_t {
     kNesting,      // escape values nested too deep
     kVarint,       // a number longer than 5 bytes or over 32 bits
     kChecksum,     // a record's CRC-32C does not match
+    kRuns,         // more runs than a chunk can have
 };
 
 struct [[nodiscard]] Status {

@@ -66,9 +66,9 @@ class UnsupportedFormat(CodecError):
     freebits_codecs.errors.UnsupportedFormat: container format version 3 exceeds supported 1; upgrade freebits
     """
 
-    def __init__(self, *, found: int, supported: int) -> None:
-        self.found, self.supported = found, supported
-        super().__init__(f"container format version {found} exceeds supported {supported}; upgrade freebits")
+    def __init__(self, *, found: int, supported: int, what: str = "container format version") -> None:
+        self.found, self.supported, self.what = found, supported, what
+        super().__init__(f"{what} {found} exceeds supported {supported}; upgrade freebits")
 
 
 class LimitExceeded(CodecError):

@@ -16,6 +16,7 @@ import zstandard
 from freebits_codecs import BytesSource, ContainerReader, _core, decode, decode_file, encode
 from freebits_codecs.container import stream
 from freebits_codecs.container.records import MAX_CHUNKS, ZSTD_FLAG, Header
+from freebits_codecs.container.writer import ContainerWriter
 from freebits_codecs.errors import CorruptContainer, LimitExceeded, TruncatedContainer, UnsupportedFormat
 from freebits_codecs.testing import Parts, RecordParts
 
@@ -203,9 +204,24 @@ def test_number_of_more_than_32_bits(read: Read) -> None:
 
 @both_ways
 def test_more_runs_than_bytes(read: Read) -> None:
-    """A run takes two bytes at least; four billion of them are not made room for."""
-    with pytest.raises(CorruptContainer, match=r"payload ends early.*expected 8589934590"):
-        read(one_chunk(HUGE + bytes(60)))
+    """A run takes two bytes at least; eight thousand of them do not fit sixty."""
+    with pytest.raises(CorruptContainer, match=r"payload ends early.*expected 16386"):
+        read(one_chunk(b"\x81\x40" + bytes(60)))
+
+
+@both_ways
+def test_more_runs_than_a_chunk_can_have(read: Read) -> None:
+    """Four billion runs are not made room for, nor one more than 8193."""
+    for count in (HUGE, b"\x82\x40"):
+        with pytest.raises(CorruptContainer, match=r"run count.*expected 8193"):
+            read(one_chunk(count + bytes(60)))
+
+
+def test_writer_refuses_chunks_no_reader_takes() -> None:
+    """A chunk size must be a power of two from 4 KiB to 16 MiB."""
+    for chunk_nbytes in (0, 1, 5000, 2048, 1 << 25):
+        with pytest.raises(ValueError, match="power of two"):
+            ContainerWriter(lambda piece: None, None, chunk_nbytes=chunk_nbytes)
 
 
 def rans_plane(payload: bytes) -> bytes:

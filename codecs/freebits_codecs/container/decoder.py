@@ -13,17 +13,18 @@ from freebits_codecs.container.records import PAYLOAD_SLACK_NBYTES, RECORD_NBYTE
 from freebits_codecs.errors import CorruptContainer, LimitExceeded
 
 _FAULTS = {
-    1: ("payload ends early", None),
-    2: ("layout code", "at most"),
-    3: ("plane codec", None),
-    4: ("bytes of frames", None),
-    5: ("bytes of a rANS plane", None),
-    6: ("model", None),
-    7: ("rANS stream end or lane state", None),
-    8: ("escape count", None),
-    9: ("nesting of escape values", None),
-    10: ("number of more than 32 bits", None),
-    11: ("checksum", None),
+    1: "payload ends early",
+    2: "layout code",
+    3: "plane codec",
+    4: "bytes of frames",
+    5: "bytes of a rANS plane",
+    6: "model",
+    7: "rANS stream end or lane state",
+    8: "escape count",
+    9: "nesting of escape values",
+    10: "number of more than 32 bits",
+    11: "checksum",
+    12: "run count",
 }
 """csrc/status.h, as words."""
 
@@ -87,6 +88,6 @@ def inflate(packed: memoryview | bytes, nbytes: int, chunk: int) -> bytes:
 
 def _raise(fault: _core.Fault, first_chunk: int) -> None:
     record, code, found, expected, consumed = fault
-    what = f"{_FAULTS[code][0]}, {consumed} bytes into the payload"
+    what = f"{_FAULTS[code]}, {consumed} bytes into the payload"
     as_text = (lambda v: f"{v:08x}") if code == 11 else str
     raise CorruptContainer(what, found=as_text(found), expected=as_text(expected), chunk=first_chunk + record)

@@ -17,12 +17,13 @@ from freebits_codecs.container.records import (
     FOOTER_NBYTES,
     HEADER_NBYTES,
     INDEX,
+    PAYLOAD_SLACK_NBYTES,
     RECORD_NBYTES,
     Footer,
     Header,
     Record,
 )
-from freebits_codecs.errors import CorruptContainer, TruncatedContainer
+from freebits_codecs.errors import CorruptContainer, LimitExceeded, TruncatedContainer
 
 
 class RangeSource(Protocol):
@@ -190,6 +191,9 @@ class ContainerReader:
         )
         data = bytes(self.source.read_at(footer.index_offset, index_nbytes))
         stored = parse_index(data, footer)
+        limit = self.chunk_nbytes + PAYLOAD_SLACK_NBYTES
+        if stored.size and int(stored.max()) > limit:
+            raise LimitExceeded("stored length in the index", found=int(stored.max()), limit=limit)
         offsets = np.zeros(footer.chunk_count + 1, np.int64)
         np.cumsum(stored.astype(np.int64) + RECORD_NBYTES, out=offsets[1:])
         offsets += HEADER_NBYTES

@@ -46,6 +46,14 @@ def crc32c(data: bytes | memoryview, crc: int = 0) -> int:
     return _core.crc32c(data, crc)
 
 
+def check_chunk_nbytes(chunk_nbytes: int) -> None:
+    """Raises ValueError for a chunk size that no reader would accept."""
+    chunk_log2 = chunk_nbytes.bit_length() - 1
+    if chunk_nbytes != 1 << max(chunk_log2, 0) or not MIN_CHUNK_LOG2 <= chunk_log2 <= MAX_CHUNK_LOG2:
+        bounds = f"{1 << MIN_CHUNK_LOG2} to {1 << MAX_CHUNK_LOG2}"
+        raise ValueError(f"chunk_nbytes is {chunk_nbytes}, expected a power of two from {bounds}")
+
+
 def is_container(head: bytes) -> bool:
     """Whether a file that begins with `head` (16 bytes or more) is a freebits container of any version."""
     return head[: len(MAGIC)] == MAGIC
@@ -69,8 +77,10 @@ class Header:
         magic, version, chunk_log2, reserved = _HEADER.unpack_from(data)
         _require_magic(magic, MAGIC)
         _require_crc("header checksum", data[:HEADER_NBYTES])
-        if version != VERSION or reserved:
+        if version != VERSION:
             raise UnsupportedFormat(found=version, supported=VERSION)
+        if reserved:
+            raise UnsupportedFormat(found=reserved, supported=0, what="container header flags")
         if not MIN_CHUNK_LOG2 <= chunk_log2 <= MAX_CHUNK_LOG2:
             raise LimitExceeded("log2 of the chunk size", found=chunk_log2, limit=MAX_CHUNK_LOG2)
         return Header(1 << chunk_log2)

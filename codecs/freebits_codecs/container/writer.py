@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from freebits_codecs import _core
 from freebits_codecs.container.encoder import RecordEncoder
-from freebits_codecs.container.records import CHUNK_NBYTES, Footer, Header, pack_index
+from freebits_codecs.container.records import CHUNK_NBYTES, Footer, Header, check_chunk_nbytes, pack_index
 from freebits_codecs.planner import ExtentArrays
 
 Progress = Callable[[int, int], None]
@@ -45,6 +45,7 @@ class ContainerWriter:
         chunk_nbytes: int = CHUNK_NBYTES,
         progress: Progress | None = None,
     ) -> None:
+        check_chunk_nbytes(chunk_nbytes)
         self.batch_nbytes = chunk_nbytes * batch_chunks(threads)
         self._write = write
         self._records = RecordEncoder(chunk_nbytes, extents, threads)

@@ -10,6 +10,7 @@ from freebits_codecs.reference.frame import decode_frame
 
 SLACK_NBYTES = 64
 MAX_FRAMES = 255
+MAX_RUNS = 8193
 
 
 def decode_chunk(payload: bytes, nbytes: int, packed: bool, notice: Notice) -> bytes:
@@ -18,7 +19,10 @@ def decode_chunk(payload: bytes, nbytes: int, packed: bool, notice: Notice) -> b
         notice("zstd", True)
         payload = _inflate(payload, nbytes + SLACK_NBYTES)
     cursor = Cursor(payload)
-    runs = [(cursor.u8(), cursor.varint()) for _ in range(cursor.varint())]
+    run_count = cursor.varint()
+    if run_count > MAX_RUNS:
+        raise CorruptContainer("run count", found=run_count, expected=f"at most {MAX_RUNS}")
+    runs = [(cursor.u8(), cursor.varint()) for _ in range(run_count)]
     frames = _frames(cursor, nbytes, MAX_FRAMES if runs else nbytes, notice)
     notice("runs", len(runs))
     return _gather(runs, frames, nbytes) if runs else b"".join(frames)
