@@ -25,7 +25,7 @@ MOSTLY_NUMBERS = 1 / 4
 MUCH = 1 / 50
 """Part of a payload that must be to be had for patience to be worth its time."""
 
-PATIENCE_NBYTES = 16 << 20
+PATIENCE_NBYTES = 4 << 20
 """Bytes of one file that may be packed patiently: small files get all, large ones flow."""
 
 _QUICK, _USUAL, _PATIENT = 3, 12, 19
@@ -59,7 +59,7 @@ class Packing:
         return packed if len(packed) <= len(payload) * (1 - WORTH_KEEPING) else None
 
     def _best(self, payload: Payload, forms: tuple[Form, ...]) -> bytes:
-        candidates = [payload, *(forms[i]() for i in self._alternatives)]
+        candidates = list({bytes(form): form for form in (payload, *(forms[i]() for i in self._alternatives))}.values())
         quick = [len(compress(candidate, _QUICK)) for candidate in candidates]
         best = candidates[quick.index(min(quick))]
         much = min(quick) <= len(payload) * (1 - MUCH)
