@@ -26,6 +26,9 @@ from freebits_codecs.testing import safetensors, values
 
 REAL_FOLDER = Path(__file__).parents[1] / "data"
 FOLDERS = [REAL_FOLDER, *(Path(folder) for folder in [os.environ.get("FREEBITS_WEIGHTS")] if folder)]
+FRAME_HEADERS_NBYTES = 16
+"""Layout, length and codecs of the frames of a chunk that is mostly bytes."""
+
 SUFFIXES = {".safetensors", ".pth", ".pt", ".bin", ".hdf5", ".zip", ".tflite"}
 FILES = sorted(path for folder in FOLDERS for path in folder.rglob("*") if path.suffix in SUFFIXES)
 
@@ -40,7 +43,7 @@ def stored_nbytes(path: Path) -> int:
 def overhead(nbytes: int) -> int:
     """Bytes of a container that are not payload."""
     chunks = -(-nbytes // CHUNK_NBYTES)
-    return HEADER_NBYTES + RECORD_NBYTES + FOOTER_NBYTES + chunks * (RECORD_NBYTES + 4)
+    return HEADER_NBYTES + RECORD_NBYTES + FOOTER_NBYTES + chunks * (RECORD_NBYTES + 4 + FRAME_HEADERS_NBYTES)
 
 
 @weights

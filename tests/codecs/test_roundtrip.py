@@ -89,6 +89,18 @@ def test_extents_that_start_anywhere_and_straddle_chunks(pieces: list[tuple[str,
     assert decode(b"".join(stored), threads=threads) == data
 
 
+@pytest.mark.parametrize("count", [4095, 4096, 4097])
+def test_as_many_extents_as_a_chunk_can_have(count: int) -> None:
+    """Small extents with a byte between them, at and around the number that a chunk's run list can hold."""
+    data = values("normal", "BF16", 8 * count + 1)
+    extents = [Extent("BF16" if i % 2 else "I16", 16 * i + 1, 16 * i + 15) for i in range(count)]
+    stored: list[bytes] = []
+    writer = ContainerWriter(lambda piece: stored.append(bytes(piece)), ExtentArrays.of(extents))
+    writer.write_batch(memoryview(data))
+    writer.finish()
+    assert decode(b"".join(stored)) == data
+
+
 def test_real_file_with_any_number_of_threads(real_file: Path) -> None:
     """Every real file comes back, and the container does not depend on the number of threads."""
     data = real_file.read_bytes()
