@@ -1,6 +1,6 @@
 """Stages of a pipeline for files larger than memory; test_streaming.py starts them.
 
-python generated_file.py make NBYTES | ... encode | ... decode | ... digest
+python generated_file.py make NBYTES | ... encode [THREADS] | ... decode [THREADS] | ... digest
 
 encode and decode report {"rss": peak bytes, "sha256": hex of the original} on stderr.
 """
@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import resource
+import re
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
-from freebits_codecs import decode_file, encode_file
+from freebits_codecs import DecodeSummary, EncodeSummary, decode_file, encode_file
 
 PIECE_NUMEL = 1 << 21
 
@@ -32,11 +34,17 @@ def make(nbytes: int) -> None:
         sys.stdout.buffer.write(content[: numel - start].tobytes())
 
 
-def code(work: object) -> None:
-    summary = work(sys.stdin.buffer, sys.stdout.buffer)  # type: ignore[operator]
+def code(work: Callable[..., EncodeSummary | DecodeSummary], threads: int) -> None:
+    summary = work(sys.stdin.buffer, sys.stdout.buffer, threads=threads)
     sys.stdout.flush()
-    rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({"rss": rss, "sha256": summary.sha256}), file=sys.stderr)
+    print(json.dumps({"rss": peak_rss(), "sha256": summary.sha256}), file=sys.stderr)
+
+
+def peak_rss() -> int:
+    """Bytes. Not ru_maxrss, which a process inherits from the one that started it."""
+    match = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert match is not None
+    return int(match[1]) * 1024
 
 
 def main(stage: str, *arguments: str) -> None:
@@ -45,7 +53,7 @@ def main(stage: str, *arguments: str) -> None:
     elif stage == "digest":
         print(hashlib.file_digest(sys.stdin.buffer, "sha256").hexdigest())
     else:
-        code({"encode": encode_file, "decode": decode_file}[stage])
+        code({"encode": encode_file, "decode": decode_file}[stage], int(arguments[0]) if arguments else 1)
 
 
 if __name__ == "__main__":

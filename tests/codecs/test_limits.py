@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -340,13 +341,7 @@ def test_refusing_takes_little_memory(tmp_path: Path) -> None:
     assert run.returncode == 0, run.stderr
 
 
-DECODE_TO_NOWHERE = """
-import resource, sys
-from freebits_codecs import decode_file
-with open(sys.argv[1], "rb") as source, open("/dev/null", "wb") as sink:
-    print(decode_file(source, sink, threads=16).original_nbytes)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
-"""
+GENERATED_FILE = Path(__file__).parent / "generated_file.py"
 
 
 def test_large_chunks_of_another_encoder_stream_in_bounded_memory(tmp_path: Path) -> None:
@@ -354,7 +349,7 @@ def test_large_chunks_of_another_encoder_stream_in_bounded_memory(tmp_path: Path
     constant = RecordParts(1 << 24, b"\0\0\x80\x80\x80\x08\1\x2a")
     path = tmp_path / "large-chunks.fb"
     path.write_bytes(Parts([constant] * 40, chunk_nbytes=1 << 24).container())
-    command = [sys.executable, "-c", DECODE_TO_NOWHERE, str(path)]
-    nbytes, rss = subprocess.run(command, capture_output=True, check=True).stdout.split()
-    assert int(nbytes) == 40 << 24
-    assert int(rss) < 300 << 20
+    command = [sys.executable, str(GENERATED_FILE), "decode", "16"]
+    with path.open("rb") as source:
+        run = subprocess.run(command, stdin=source, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=True)
+    assert json.loads(run.stderr)["rss"] < 300 << 20
