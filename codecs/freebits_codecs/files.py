@@ -191,14 +191,24 @@ def _find_extents(source: BinaryIO) -> tuple[ExtentArrays | None, bytes]:
     head = read_exactly(source, _FIRST_HEAD_NBYTES)
     found = read_head_layout(head)
     while isinstance(found, NeedMore) and found.nbytes > len(head):
-        more = read_exactly(source, found.nbytes - len(head))
-        if not more:
+        known, head = len(head), _longer_head(source, head, found.nbytes)
+        if len(head) == known:
             found = read_layout(io.BytesIO(head))
             break
-        head += more
         found = read_head_layout(head)
     layout = None if isinstance(found, NeedMore) else found
     return (ExtentArrays.of(layout.extents) if layout else None), head
+
+
+def _longer_head(source: BinaryIO, head: bytes, nbytes: int) -> bytes:
+    """The first `nbytes` bytes, or all there are; `head` has been read. In place: headers of 100 MB are legal."""
+    buffer = _core.OutputBuffer(nbytes)
+    _append(buffer, head)
+    view = memoryview(buffer)
+    while buffer.length < nbytes and (count := _read_into(source, view[buffer.length :])):
+        buffer.length += count
+    view.release()
+    return buffer.take()
 
 
 def _seekable(source: BinaryIO) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -218,6 +220,59 @@ def assert_bounded(nbytes: int) -> None:
 def test_large_file_needs_little_memory() -> None:
     """1.5 GB through pipes under 300 MiB, encoding and decoding; FREEBITS_LARGE_NBYTES sets another size."""
     assert_bounded(int(os.environ.get("FREEBITS_LARGE_NBYTES", "1500000000")))
+
+
+def test_long_header_needs_little_memory(tmp_path: Path) -> None:
+    """The longest header a safetensors file may have, through a pipe: it is held, but not several times."""
+    text = b'{"__metadata__": {"a": "%b"}}' % (b"x" * 99_999_000)
+    path = tmp_path / "long-header.safetensors"
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(1000))
+    with subprocess.Popen(["cat", str(path)], stdout=subprocess.PIPE) as pipe:
+        command = [sys.executable, str(GENERATED_FILE), "encode"]
+        run = subprocess.run(command, stdin=pipe.stdout, capture_output=True, check=True)
+    assert json.loads(run.stderr)["rss"] < RSS_LIMIT
+    assert decode(run.stdout) == path.read_bytes()
+
+
+class Failing(InPieces):
+    """Reads and writes for a while, then the disk is full and the cable pulled."""
+
+    def __init__(self, data: bytes = b"") -> None:
+        super().__init__(data)
+        self._calls = 0
+
+    def _few(self, nbytes: int) -> int:
+        self._calls += 1
+        if self._calls > 5:
+            raise OSError(errno.EIO, "gone")
+        return min(nbytes, 500_000)
+
+
+def test_errors_of_files_are_passed_on(model: bytes) -> None:
+    """An OSError of source or target comes out as it is, and leaves no thread behind."""
+    packed = encode(model, sha256=True)
+    threads = threading.active_count()
+    for work, data in ((encode_file, model), (decode_file, packed)):
+        for source, sink in ((Failing(data), io.BytesIO()), (io.BytesIO(data), Failing())):
+            with pytest.raises(OSError, match="gone"):
+                work(source, sink, threads=2)
+    assert threading.active_count() == threads
+
+
+def test_source_that_was_read_from_before(model: bytes) -> None:
+    """A file object is taken from where it stands."""
+    source, sink = io.BytesIO(model), io.BytesIO()
+    source.seek(1000)
+    encode_file(source, sink)
+    assert decode(sink.getvalue()) == model[1000:]
+
+
+def test_threads_of_the_caller(model: bytes) -> None:
+    """Several threads may encode and decode at once."""
+    packed = encode(model)
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda i: (encode(model, threads=i % 3 + 1), decode(packed)), range(6)))
+    assert all(result == (packed, model) for result in results)
 
 
 @pytest.mark.slow

@@ -47,7 +47,7 @@ def read(source: Source, found: Found) -> None:
         if entry is None:
             raise Unreadable(f"no tensor entry at byte {at} of the header")
         at, end = entry.end(), entry["end"]
-        is_small = len(entry["name"]) + len(entry["value"]) <= MAX_ENTRY_NBYTES
+        is_small = entry.end("value") - entry.start("name") <= MAX_ENTRY_NBYTES
         if is_small and entry["name"] != _METADATA:
             value = json.loads(entry["value"])
             _read_entry(json.loads(entry["name"]), value, 8 + header_nbytes, found)
