@@ -45,6 +45,11 @@ private:
 };
 
 inline constexpr size_t kMaxVarint = 5;
+inline constexpr size_t varint_nbytes(uint64_t v) {
+    size_t nbytes = 1;
+    for (; v >= 0x80; v >>= 7) ++nbytes;
+    return nbytes;
+}
 
 class ByteWriter {
 public:

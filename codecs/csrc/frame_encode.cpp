@@ -167,6 +167,7 @@ Outcome try_plan(const Kernels& kernels, Layout layout, const uint8_t* in, size_
     const LayoutFacts& f = facts(layout);
     const size_t nbytes = numel * static_cast<size_t>(f.item_nbytes);
     if (planned_nbytes(layout, numel, plan) >= nbytes) return Outcome::kTooLarge;
+    const uint8_t* end = out.at() + frame_bound(nbytes);
     ByteWriter writer = out;
     writer.u8(static_cast<unsigned>(layout));
     writer.varint(static_cast<uint32_t>(numel));
@@ -183,34 +184,40 @@ Outcome try_plan(const Kernels& kernels, Layout layout, const uint8_t* in, size_
     }
     for (int p = 0; p < f.plane_count; ++p) {
         if (plan.plane[p].codec != PlaneCodec::kRans) continue;
-        w.payload.resize(w.encoders[p].payload_bound());
-        ByteWriter payload(w.payload.data());
+        const size_t bound = w.encoders[p].payload_bound();
+        uint8_t* place = writer.at() + varint_nbytes(bound);  // where it stays, if the length is as long as that of the bound
+        if (place + bound > end) {
+            w.payload.resize(bound);
+            place = w.payload.data();
+        }
+        ByteWriter payload(place);
         w.encoders[p].write_payload(kernels, escape_depth, payload);
-        const size_t payload_nbytes = static_cast<size_t>(payload.at() - w.payload.data());
+        const size_t payload_nbytes = static_cast<size_t>(payload.at() - place);
         if (payload_nbytes + kMaxVarint > numel) {
             plan.plane[p].codec = PlaneCodec::kRaw;
             return Outcome::kReplan;
         }
-        if (static_cast<size_t>(writer.at() - out.at()) + payload_nbytes > nbytes) return Outcome::kTooLarge;
+        if (writer.at() + kMaxVarint + payload_nbytes > end) return Outcome::kTooLarge;
         writer.varint(static_cast<uint32_t>(payload_nbytes));
-        writer.bytes(w.payload.data(), payload_nbytes);
+        if (writer.at() != place) std::memmove(writer.at(), place, payload_nbytes);
+        writer.skip(payload_nbytes);
     }
     out = writer;
     return Outcome::kWritten;
 }
 
 /// Whether elements (pairs of them, where one has 16 bits or fewer) occur again and again, as order-0 statistics cannot
-/// tell: a few spread over the frame meet by chance less than once if they are noise.
-bool has_repeats(const uint8_t* in, size_t nbytes) {
-    constexpr size_t kLooks = 2048, kWordNbytes = 4, kSuspicious = 8;
+/// tell. Looks at four bytes at a few places of the sampled planes: of noise less than one such word occurs twice.
+bool has_repeats(const uint8_t* sample, size_t stride, size_t planes, size_t taken) {
+    constexpr size_t kLooks = 2048, kSuspicious = 8;
     constexpr int kTableBits = 12;
-    if (nbytes < 8 * kLooks) return false;  // small enough to be tried for other reasons, or not worth it
+    if (taken < 2 * kLooks) return false;
     uint32_t seen[1 << kTableBits] = {};
     size_t repeats = 0;
-    const size_t step = nbytes / kLooks / kWordNbytes * kWordNbytes;
-    for (size_t i = 0; i < kLooks; ++i) {
-        uint32_t word;
-        std::memcpy(&word, in + i * step, kWordNbytes);
+    for (size_t look = 0; look < kLooks; ++look) {
+        const size_t at = look * ((taken - 4) / kLooks);
+        uint32_t word = 0;
+        for (size_t j = 0; j < 4; ++j) word = word << 8 | sample[j % planes * stride + at + j / planes];
         uint32_t& slot = seen[word * 2654435761u >> (32 - kTableBits)];
         repeats += slot == word;
         slot = word;
@@ -226,12 +233,14 @@ size_t weak_nbytes(const PlanePlan& plan, const uint8_t* sample, size_t taken, s
     return plan.codec == PlaneCodec::kRans && entropy < kOneBit ? numel : 0;
 }
 
-void take_notes(Layout layout, const uint8_t* in, size_t taken, size_t numel, const FramePlan& plan,
-                const FrameWorkspace& w, FrameNotes& notes) {
+void take_notes(Layout layout, size_t taken, size_t numel, const FramePlan& plan, const FrameWorkspace& w,
+                FrameNotes& notes) {
     const LayoutFacts& f = facts(layout);
     const size_t nbytes = numel * static_cast<size_t>(f.item_nbytes);
     const size_t stride = w.sample.size() / static_cast<size_t>(f.plane_count);
-    if (layout == Layout::kBytes || layout >= Layout::kInt16 || has_repeats(in, nbytes)) notes.repetitive_nbytes += nbytes;
+    if (layout == Layout::kBytes || layout >= Layout::kInt16 ||
+        has_repeats(w.sample.data(), stride, static_cast<size_t>(f.plane_count), taken))
+        notes.repetitive_nbytes += nbytes;
     for (int p = 0; p < f.plane_count; ++p)
         notes.compressible_nbytes +=
             weak_nbytes(plan.plane[p], w.sample.data() + static_cast<size_t>(p) * stride, taken, numel);
@@ -245,7 +254,7 @@ void encode_frame(const Kernels& kernels, Layout layout, const uint8_t* in, size
     const bool text_like = layout == Layout::kBytes && escape_depth == 0;  // left to zstd, which sees words, not bytes
     const size_t taken =
         plan_frame(kernels, layout, in, numel, effort == Effort::kEntropy && !text_like, w, plan);
-    take_notes(layout, in, taken, numel, plan, w, notes);
+    take_notes(layout, taken, numel, plan, w, notes);
     Outcome outcome;
     do {
         outcome = try_plan(kernels, layout, in, numel, escape_depth, plan, w, out);

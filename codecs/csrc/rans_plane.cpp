@@ -65,10 +65,16 @@ void RansPlaneEncoder::encode_tile(const Kernels& kernels, uint8_t* tile, size_t
     }
 }
 
+size_t RansPlaneEncoder::streams_nbytes() const {
+    size_t sum = 0;
+    for (int k = 0; k < coder_.stream_count; ++k) sum += static_cast<size_t>(stream_end_[k] - coder_.stream[k].out);
+    return sum;
+}
+
 size_t RansPlaneEncoder::payload_bound() const {
     return 1 + 2 * kMaxVarint + plan_->segments.size() * (1 + kMaxVarint) + plan_->models.size() * kMaxModelBytes +
            kMaxStreams * (kMaxVarint + sizeof(RansStream::state)) + frame_bound(escape_values_.size()) +
-           scratch_.size();
+           streams_nbytes();
 }
 
 void RansPlaneEncoder::write_models(ByteWriter& out) const {

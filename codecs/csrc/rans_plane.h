@@ -28,6 +28,7 @@ public:
 
 private:
     void write_models(ByteWriter& out) const;
+    size_t streams_nbytes() const;
     const PlaneModels* plan_ = nullptr;
     size_t segment_ = 0, tiles_left_ = 0;  // of the segment at hand, counted from the end
     RansCoder coder_;
