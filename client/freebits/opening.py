@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, BinaryIO, cast
 
 from freebits.arrays import Framework, choose_framework, to_array
 from freebits.errors import FreebitsError
-from freebits_codecs import ContainerReader, FileSource, RangeSource, is_container
+from freebits_codecs import ContainerReader, FileSource, is_container
+from freebits_codecs.container.view import Original, OriginalFile, PlainOriginal
 from freebits_codecs.formats import Tensor, read_layout
 
 __all__ = ["Framework", "TensorFile", "UnknownLayout", "open", "open_remote"]
 
-_WINDOW_NBYTES = 64 << 10
-
 
 class UnknownLayout(FreebitsError):
     """No reader finds tensors in the file."""
-
-
-class _Original(Protocol):
-    """The original bytes of a file, whatever it is stored as."""
-
-    nbytes: int
-
-    def read(self, start: int, stop: int) -> bytes: ...
 
 
 class TensorFile(Mapping[str, Any]):
@@ -38,12 +28,11 @@ class TensorFile(Mapping[str, Any]):
     `file[name]` reads that tensor's bytes only; nothing is cached.
     """
 
-    def __init__(self, original: _Original, framework: Framework | None) -> None:
-        layout = read_layout(io.BufferedReader(_View(original), _WINDOW_NBYTES))
+    def __init__(self, original: Original, framework: Framework | None) -> None:
+        layout = read_layout(cast(BinaryIO, OriginalFile(original)))
         if layout is None:
             raise UnknownLayout(
-                "no tensors found in this file; "
-                "freebits.open reads safetensors, torch, npy/npz, GGUF, ONNX and HDF5"
+                "no tensors found in this file; freebits.open reads safetensors, torch, npy/npz, GGUF, ONNX and HDF5"
             )
         self.format: str = layout.format
         self.nbytes = original.nbytes
@@ -101,7 +90,7 @@ def open(path: str | os.PathLike[str], *, framework: Framework | None = None, th
         source = FileSource(path)
         closing.callback(source.close)
         head = bytes(source.read_at(0, min(16, source.nbytes)))
-        original = ContainerReader(source, threads=threads) if is_container(head) else _Plain(source)
+        original = ContainerReader(source, threads=threads) if is_container(head) else PlainOriginal(source)
         tensors = TensorFile(original, framework)
         tensors._closing = closing.pop_all()
         return tensors
@@ -111,49 +100,7 @@ def open_remote(remote: Any, *, framework: Framework | None, threads: int) -> Te
     """Tensors by name of a file at a hub; `remote` is a RangeSource with `is_container` and `close`."""
     with ExitStack() as closing:
         closing.callback(remote.close)
-        original = ContainerReader(remote, threads=threads) if remote.is_container else _Plain(remote)
+        original = ContainerReader(remote, threads=threads) if remote.is_container else PlainOriginal(remote)
         tensors = TensorFile(original, framework)
         tensors._closing = closing.pop_all()
         return tensors
-
-
-class _Plain:
-    """A file stored as it is."""
-
-    def __init__(self, source: RangeSource) -> None:
-        self._source, self.nbytes = source, source.nbytes
-
-    def read(self, start: int, stop: int) -> bytes:
-        return bytes(self._source.read_at(start, stop - start))
-
-
-class _View(io.RawIOBase):
-    """A seekable binary file over the original bytes, for the readers of file formats."""
-
-    def __init__(self, original: _Original) -> None:
-        self._original, self._at = original, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._original.nbytes}[whence]
-        if base + offset < 0:
-            raise ValueError(f"cannot seek to {base + offset}, before the first byte")
-        self._at = base + offset
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
-        stop = min(self._at + len(buffer), self._original.nbytes)
-        if stop <= self._at:
-            return 0
-        data = self._original.read(self._at, stop)
-        buffer[: len(data)] = data
-        self._at += len(data)
-        return len(data)

@@ -19,6 +19,7 @@ from freebits_codecs.container.encoder import RecordEncoder
 from freebits_codecs.container.reader import BytesSource, ContainerReader
 from freebits_codecs.container.records import CHUNK_NBYTES, FOOTER_NBYTES, HEADER_NBYTES, RECORD_NBYTES, Header
 from freebits_codecs.container.stream import StreamDecoder, read_exactly, require_answer
+from freebits_codecs.container.view import OriginalFile, PlainOriginal
 from freebits_codecs.container.writer import (
     BackgroundDigest,
     ContainerWriter,
@@ -59,7 +60,7 @@ def encode(data: Buffer, *, threads: int = 1, sha256: bool = False) -> bytes:
     True
     """
     view = _bytes_view(data)
-    layout = read_layout(cast(BinaryIO, _ViewFile(view)))
+    layout = read_layout(cast(BinaryIO, OriginalFile(PlainOriginal(BytesSource(view)))))
     digest = BackgroundDigest() if sha256 else None
     if digest:
         digest.update(view)
@@ -155,29 +156,6 @@ def _append(sink: _core.OutputBuffer, piece: bytes) -> None:
 
 def _tail_bound(nbytes: int) -> int:
     return RECORD_NBYTES + 4 * (nbytes // CHUNK_NBYTES + 1) + FOOTER_NBYTES
-
-
-class _ViewFile(io.RawIOBase):
-    """A seekable file over memory, without the copy that BytesIO makes."""
-
-    def __init__(self, view: memoryview) -> None:
-        self._view, self._at = view, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        self._at = offset + (0, self._at, len(self._view))[whence]
-        return self._at
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        piece = self._view[self._at : self._at + len(buffer)]
-        buffer[: len(piece)] = piece
-        self._at += len(piece)
-        return len(piece)
 
 
 def _find_extents(source: BinaryIO) -> tuple[ExtentArrays | None, bytes]:

@@ -14,7 +14,7 @@ from freebits_codecs.container.decoder import inflate
 from freebits_codecs.container.frames import PLANE_CODECS, Frame, Run, parse_payload
 from freebits_codecs.container.reader import ContainerReader, RangeSource
 from freebits_codecs.container.records import RECORD_NBYTES, VERSION, ZSTD_FLAG
-from freebits_codecs.container.view import DecodedFile
+from freebits_codecs.container.view import OriginalFile
 from freebits_codecs.errors import CorruptContainer
 from freebits_codecs.formats import FileLayout, Tensor, read_layout
 
@@ -83,7 +83,7 @@ def inspect_container(source: str | os.PathLike[str] | RangeSource) -> Inspectio
 
 
 def _inspect(reader: ContainerReader) -> Inspection:
-    layout = read_layout(cast(BinaryIO, DecodedFile(reader))) or FileLayout("", (), ())
+    layout = read_layout(cast(BinaryIO, OriginalFile(reader))) or FileLayout("", (), ())
     segments = _Segments(reader.nbytes, layout.tensors)
     chunks_nbytes = 0
     for chunk in range(reader.chunk_count):

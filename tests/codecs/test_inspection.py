@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from freebits_codecs import BytesSource, ContainerReader, encode
-from freebits_codecs.container.view import DecodedFile
+from freebits_codecs.container.view import OriginalFile
 from freebits_codecs.errors import CorruptContainer
 from freebits_codecs.formats import read_layout
 from freebits_codecs.inspection import inspect_container
@@ -129,8 +129,8 @@ def test_path_and_damage(tmp_path, mixed):
 
 
 def test_decoded_file_reads_like_the_original(mixed):
-    """A DecodedFile seeks and reads as a file of the original bytes does."""
-    file = DecodedFile(ContainerReader(BytesSource(encode(mixed))))
+    """A OriginalFile seeks and reads as a file of the original bytes does."""
+    file = OriginalFile(ContainerReader(BytesSource(encode(mixed))))
     assert file.readall() == mixed
     assert file.read(1) == b""
     assert file.seek(-3, 2) == len(mixed) - 3
