@@ -182,9 +182,7 @@ class _Connections:
         proxy = _proxy(url)
         via = urlsplit(proxy) if proxy else url
         if not via.hostname:
-            raise ProtocolError(
-                f"{via.geturl()!r} is not an address; check the endpoint and the proxy settings"
-            )
+            raise ProtocolError(f"{via.geturl()!r} is not an address; check the endpoint and the proxy settings")
         if url.scheme == "https":
             connection: http.client.HTTPConnection = http.client.HTTPSConnection(
                 via.hostname, via.port, timeout=self._timeout_s, context=self._ssl_context()

@@ -80,9 +80,7 @@ class Hub(Connection):
         """
         return self._driver.run(self._pull_flow(repo, output_dir, revision, **options))
 
-    def open(
-        self, repo: str, path: str, revision: str = "main", *, framework: Framework | None = None
-    ) -> TensorFile:
+    def open(self, repo: str, path: str, revision: str = "main", *, framework: Framework | None = None) -> TensorFile:
         """Tensors by name of a file at the hub, each read by ranges without the rest."""
         return self._open(repo, path, revision, framework)
 

@@ -71,9 +71,7 @@ class Connection:
             return step.run()
         if isinstance(step, PutPart):
             return self._blobs.put(step)
-        remote = RemoteFile(
-            self._blobs, step.path, accept_container=step.accept_container, executor=self._blocks
-        )
+        remote = RemoteFile(self._blobs, step.path, accept_container=step.accept_container, executor=self._blocks)
         try:
             return step.consume(remote)
         finally:

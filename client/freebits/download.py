@@ -59,9 +59,7 @@ def pull_flow(pull: Pull) -> Flow[PullResult]:
     assert tree.commit is not None
     entries = [e for path, e in sorted(tree.files.items()) if selected(path, pull.include, pull.exclude)]
     if not entries and (pull.include or pull.exclude):
-        raise UsageError(
-            "no file of this revision matches --include/--exclude; `freebits ls` shows its files"
-        )
+        raise UsageError("no file of this revision matches --include/--exclude; `freebits ls` shows its files")
     for entry in entries:
         pull.folder.target(entry.path)
     pull.progress.expect(sum(entry.nbytes for entry in entries))

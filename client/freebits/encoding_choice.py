@@ -58,9 +58,7 @@ class Race:
     `encoding` now and then and `encoded` at the end; both are told to stop by the answer.
     """
 
-    def __init__(
-        self, nbytes: int, sent_nbytes: int = 0, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, nbytes: int, sent_nbytes: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
         self.nbytes = nbytes
         self.winner: str | None = None
         self._sent_before = sent_nbytes

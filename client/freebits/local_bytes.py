@@ -77,9 +77,7 @@ def encode_to(source: Path, draft: Path, *, threads: int, go_on: Callable[[int, 
     try:
         with draft.open("wb") as file:
             out = _Hashing(file)
-            summary = encode_file(
-                source, cast(BinaryIO, out), threads=threads, progress=progress, sha256=True
-            )
+            summary = encode_file(source, cast(BinaryIO, out), threads=threads, progress=progress, sha256=True)
     except OSError as error:
         if no_space(error):
             raise EncodingStopped from error

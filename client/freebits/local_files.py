@@ -65,9 +65,7 @@ def _matches(path: str, pattern: str) -> bool:
 def _walk(folder: Path, above: set[Path]) -> Iterator[Path]:
     real = folder.resolve()
     if real in above:
-        raise UsageError(
-            f"{folder}: a link leads back to a folder that contains it; remove it or --exclude it"
-        )
+        raise UsageError(f"{folder}: a link leads back to a folder that contains it; remove it or --exclude it")
     for name in sorted(os.listdir(folder)):
         if name in SKIPPED_NAMES:
             continue

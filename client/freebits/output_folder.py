@@ -29,9 +29,7 @@ class OutputFolder:
         """
         parts = path.split("/")
         if any(part.casefold() in _REFUSED_PARTS for part in parts) or _odd(path):
-            raise UnsafePath(
-                f"{path!r} is not a path inside a folder; refusing to write it, do not trust this hub"
-            )
+            raise UnsafePath(f"{path!r} is not a path inside a folder; refusing to write it, do not trust this hub")
         target = self.root.joinpath(*PurePosixPath(path).parts)
         if not target.parent.resolve().is_relative_to(self.root.resolve()):
             raise UnsafePath(f"{target.parent} leads out of {self.root} through a link; remove the link")

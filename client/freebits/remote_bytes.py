@@ -140,9 +140,7 @@ def _total_nbytes(first: Answer) -> int:
         return len(first.body)
     total = _header(first, "Content-Range").rpartition("/")[2]
     if not total.isdecimal():
-        raise ProtocolError(
-            "a partial answer without a total in Content-Range; check that the endpoint is a hub"
-        )
+        raise ProtocolError("a partial answer without a total in Content-Range; check that the endpoint is a hub")
     return int(total)
 
 

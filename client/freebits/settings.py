@@ -39,9 +39,7 @@ def normal_endpoint(endpoint: str) -> str:
 
 def find_token(given: str | None, endpoint: str, credentials: Credentials) -> str | None:
     """The token to show to `endpoint`, None for a stranger."""
-    token = (
-        given or os.environ.get("FREEBITS_TOKEN") or credentials.token(endpoint) or _hugging_face(endpoint)
-    )
+    token = given or os.environ.get("FREEBITS_TOKEN") or credentials.token(endpoint) or _hugging_face(endpoint)
     token = token.strip() if token else None
     if token and not (token.isascii() and token.isprintable() and " " not in token):
         raise UsageError("the token holds blanks or odd characters; copy it again")

@@ -139,14 +139,11 @@ def _commit(push: Push, tree: Tree, wanted: dict[str, tuple[str, int]]) -> Flow[
         if not todo and tree.commit:
             return tree.commit, changed
         operations = [
-            {"op": "add", "path": path, "sha256": wanted[path][0], "nbytes": wanted[path][1]}
-            for path in sorted(todo)
+            {"op": "add", "path": path, "sha256": wanted[path][0], "nbytes": wanted[path][1]} for path in sorted(todo)
         ]
         try:
             [reply] = yield [
-                wire.commit(
-                    push.repo, push.revision, tree.commit, message=push.message, operations=operations
-                )
+                wire.commit(push.repo, push.revision, tree.commit, message=push.message, operations=operations)
             ]
             return wire.parse(wire.Commit, reply).id, changed
         except HeadMoved as moved:

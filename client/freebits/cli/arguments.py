@@ -54,23 +54,15 @@ def _add_file_commands(commands: _Commands, *parents: argparse.ArgumentParser) -
 
 def _add_transfer_commands(commands: _Commands, *parents: argparse.ArgumentParser) -> None:
     text = "commit a file or folder to a repo; only what changed is sent, a killed push resumes"
-    push = commands.add_parser(
-        "push", help="commit a file or folder to a repo", description=text, parents=parents
-    )
+    push = commands.add_parser("push", help="commit a file or folder to a repo", description=text, parents=parents)
     push.add_argument("path", metavar="PATH")
     push.add_argument("repo", metavar="NAMESPACE/NAME")
-    push.add_argument(
-        "--revision", default="main", help="branch to commit to, made if absent (default: main)"
-    )
+    push.add_argument("--revision", default="main", help="branch to commit to, made if absent (default: main)")
     push.add_argument("-m", "--message", help="what the commit says")
-    push.add_argument(
-        "--public", action="store_true", help="if the repo has to be created: let everybody read it"
-    )
+    push.add_argument("--public", action="store_true", help="if the repo has to be created: let everybody read it")
     encoding = push.add_mutually_exclusive_group()
     encoding.add_argument("--encode", action="store_const", const=True, help="always encode before sending")
-    encoding.add_argument(
-        "--no-encode", dest="encode", action="store_const", const=False, help="always send raw"
-    )
+    encoding.add_argument("--no-encode", dest="encode", action="store_const", const=False, help="always send raw")
     push.set_defaults(run=transfers.push)
 
     text = "write the files of a revision into a folder; a killed pull resumes"
@@ -80,12 +72,8 @@ def _add_transfer_commands(commands: _Commands, *parents: argparse.ArgumentParse
     pull.add_argument("--revision", default="main", help="branch, tag or commit (default: main)")
     pull.set_defaults(run=transfers.pull)
     for command in (push, pull):
-        command.add_argument(
-            "--include", action="append", default=[], metavar="GLOB", help="only these files"
-        )
-        command.add_argument(
-            "--exclude", action="append", default=[], metavar="GLOB", help="all but these files"
-        )
+        command.add_argument("--include", action="append", default=[], metavar="GLOB", help="only these files")
+        command.add_argument("--exclude", action="append", default=[], metavar="GLOB", help="all but these files")
 
 
 def _add_repo_commands(commands: _Commands, *parents: argparse.ArgumentParser) -> None:
@@ -97,9 +85,7 @@ def _add_repo_commands(commands: _Commands, *parents: argparse.ArgumentParser) -
     ls.set_defaults(run=repos.ls)
 
     text = "remove files from a branch (a new commit), or with a flag a branch, a tag or the whole repo"
-    rm = commands.add_parser(
-        "rm", help="remove files, a branch, a tag or a repo", description=text, parents=parents
-    )
+    rm = commands.add_parser("rm", help="remove files, a branch, a tag or a repo", description=text, parents=parents)
     rm.add_argument("repo", metavar="NAMESPACE/NAME")
     rm.add_argument("paths", nargs="*", metavar="PATH", help='a path ending in "/" removes the folder')
     rm.add_argument("--revision", default="main", help="branch to remove files from (default: main)")
@@ -107,12 +93,8 @@ def _add_repo_commands(commands: _Commands, *parents: argparse.ArgumentParser) -
     what = rm.add_mutually_exclusive_group()
     what.add_argument("--branch", metavar="NAME", help="remove this branch")
     what.add_argument("--tag", metavar="NAME", help="remove this tag")
-    what.add_argument(
-        "--repo", dest="whole_repo", action="store_true", help="remove the repo with all revisions"
-    )
-    rm.add_argument(
-        "-y", "--yes", action="store_true", help="do not ask before removing a branch, tag or repo"
-    )
+    what.add_argument("--repo", dest="whole_repo", action="store_true", help="remove the repo with all revisions")
+    rm.add_argument("-y", "--yes", action="store_true", help="do not ask before removing a branch, tag or repo")
     rm.set_defaults(run=repos.rm)
 
 
@@ -145,9 +127,7 @@ def _hub() -> argparse.ArgumentParser:
     parent.add_argument(
         "--token", help="prefer FREEBITS_TOKEN or `freebits login`: other users of this machine see arguments"
     )
-    parent.add_argument(
-        "--retries", type=_count_or_zero, default=5, help="tries after a failed one (default: 5)"
-    )
+    parent.add_argument("--retries", type=_count_or_zero, default=5, help="tries after a failed one (default: 5)")
     return parent
 
 

@@ -73,9 +73,7 @@ def _convert(options: Namespace, verb: str, convert: Callable[..., Any], rename:
             progress = stack.enter_context(bar(options, verb))
             of_stored = verb == "decode"
             progress.expect(like.stat().st_size if like else 0)
-            summary = convert(
-                source, target, threads=options.threads, progress=_reporting(progress, of_stored)
-            )
+            summary = convert(source, target, threads=options.threads, progress=_reporting(progress, of_stored))
         if output != STDIO:
             show(options, _summary(name, output, summary), _sentence(output, summary))
     return 0

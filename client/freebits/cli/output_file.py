@@ -69,9 +69,7 @@ def _dress(draft: Path, like: Path | None) -> None:
         return
     umask = os.umask(0)
     os.umask(umask)
-    draft.chmod(
-        (stat.S_IRUSR | stat.S_IWUSR | stat.S_IRGRP | stat.S_IWGRP | stat.S_IROTH | stat.S_IWOTH) & ~umask
-    )
+    draft.chmod((stat.S_IRUSR | stat.S_IWUSR | stat.S_IRGRP | stat.S_IWGRP | stat.S_IROTH | stat.S_IWOTH) & ~umask)
 
 
 def _name(draft: Path, target: Path, *, force: bool) -> None:

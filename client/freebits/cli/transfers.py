@@ -40,9 +40,7 @@ def push(options: Namespace) -> int:
         if result.pushed
         else "nothing to push, all files are there already"
     )
-    show(
-        options, dataclasses.asdict(result), f"{done}: {result.repo} {result.revision} is at {result.commit}"
-    )
+    show(options, dataclasses.asdict(result), f"{done}: {result.repo} {result.revision} is at {result.commit}")
     return 0
 
 

@@ -49,9 +49,7 @@ def _superblock(source: Source, found: Found) -> tuple[Hdf5File, int]:
         raise Unreadable(f"HDF5 offsets of {offset_nbytes} and lengths of {length_nbytes} bytes")
     cursor.skip({0: 9, 1: 13, 2: 1, 3: 1}[version])
     base = cursor.uint(offset_nbytes)
-    cursor.skip(
-        (4 if version < 2 else 2) * offset_nbytes
-    )  # free space, end, driver, root's name; extension, end
+    cursor.skip((4 if version < 2 else 2) * offset_nbytes)  # free space, end, driver, root's name; extension, end
     return Hdf5File(source, found.budget, base, offset_nbytes, length_nbytes), cursor.uint(offset_nbytes)
 
 

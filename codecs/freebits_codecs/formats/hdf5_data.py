@@ -66,9 +66,7 @@ def _chunks_v3(file: Hdf5File, layout: Cursor) -> _Chunks:
     rank = layout.uint(1) - 1
     address = layout.uint(file.offset_nbytes)
     shape = tuple(layout.uint(4) for _ in range(rank))
-    return _Chunks(
-        shape, list(_tree_chunks(file, address, rank, MAX_TREE_DEPTH)) if file.is_defined(address) else []
-    )
+    return _Chunks(shape, list(_tree_chunks(file, address, rank, MAX_TREE_DEPTH)) if file.is_defined(address) else [])
 
 
 def _tree_chunks(file: Hdf5File, address: int, rank: int, depth: int) -> Iterator[int]:

@@ -22,9 +22,7 @@ _DESCR = re.compile(r"'descr': '([^']{1,40})'")
 _ORDER = re.compile(r"'fortran_order': (True|False)")
 _SHAPE = re.compile(r"'shape': \(([0-9L, ]*)\)")
 _COMPLEX = {"<c8": "F32", "<c16": "F64"}
-_NAMES = {
-    dtype.view.str: name for name, dtype in DTYPES.items() if name not in ("BF16", "F8_E4M3", "F8_E5M2")
-}
+_NAMES = {dtype.view.str: name for name, dtype in DTYPES.items() if name not in ("BF16", "F8_E4M3", "F8_E5M2")}
 
 
 def recognises(head: bytes) -> bool:

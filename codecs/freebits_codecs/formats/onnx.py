@@ -51,9 +51,7 @@ class _Field(NamedTuple):
 
 def recognises(head: bytes) -> bool:
     """ONNX has no magic: a model begins with its IR version, then a name, an opset or the graph."""
-    return (
-        len(head) > 3 and head[0] == 0x08 and 0 < head[1] <= MAX_IR_VERSION and head[2] >> 3 in _MODEL_FIELDS
-    )
+    return len(head) > 3 and head[0] == 0x08 and 0 < head[1] <= MAX_IR_VERSION and head[2] >> 3 in _MODEL_FIELDS
 
 
 def read(source: Source, found: Found) -> None:

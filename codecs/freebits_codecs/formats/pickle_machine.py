@@ -157,9 +157,7 @@ class _Machine:
 
     def stack_global(self) -> None:
         name, module = self.pop(), self.pop()
-        self.push(
-            Global(str(module), str(name)) if isinstance(name, str) and isinstance(module, str) else None
-        )
+        self.push(Global(str(module), str(name)) if isinstance(name, str) and isinstance(module, str) else None)
 
     def call(self) -> None:
         args, callee = self.pop(), self.pop()

@@ -140,11 +140,7 @@ def _leaf(value: object) -> View | Storage | None:
     """The tensor or storage that `value` stands for; None for everything else."""
     if isinstance(value, PersistentId):
         return _storage(value)
-    if (
-        not isinstance(value, Call)
-        or not isinstance(value.callee, Global)
-        or not isinstance(value.args, tuple)
-    ):
+    if not isinstance(value, Call) or not isinstance(value.callee, Global) or not isinstance(value.args, tuple):
         return None
     function, args = value.callee.name, value.args
     if function == "_rebuild_from_type_v2" and len(args) >= 3:

@@ -52,9 +52,7 @@ def _read_storages(source: Source, pickle: Member, storages: Mapping[str, Member
         inventory = take_inventory(_load(source, pickle, found.budget), found.budget)
         for name, view in inventory.views:
             if view.storage.key in storages:
-                add_view(
-                    name, view, storages[view.storage.key].start, storages[view.storage.key].nbytes, found
-                )
+                add_view(name, view, storages[view.storage.key].start, storages[view.storage.key].nbytes, found)
     for key, member in storages.items():
         dtype = inventory.dtypes.get(key) or _sniffed_dtype(source, member)
         if dtype is not None:
