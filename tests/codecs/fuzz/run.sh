@@ -27,7 +27,8 @@ mkdir -p "$folder/findings"
 for program in decode_chunk roundtrip_chunk; do
     echo "== $program, $seconds seconds"
     "$folder/$program" -max_total_time="$seconds" -timeout=20 -max_len=32768 -rss_limit_mb=1024 -malloc_limit_mb=256 \
-        -entropic_scale_per_exec_time=1 -print_final_stats=1 -verbosity=0 -artifact_prefix="$folder/findings/$program-" "$folder/corpus/$program"
+        -entropic_scale_per_exec_time=1 -print_final_stats=1 -verbosity=0 -print_funcs=0 \
+        -artifact_prefix="$folder/findings/$program-" "$folder/corpus/$program"
 done
 echo "== mutate_containers.py, $seconds seconds"
 "$python" tests/codecs/fuzz/mutate_containers.py --seconds "$seconds" --findings "$folder/findings"
