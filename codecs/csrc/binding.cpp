@@ -162,6 +162,7 @@ struct DecodeJob {
     const uint64_t* offsets;   // of each record in data
     uint8_t* out;
     const uint64_t* out_offsets;
+    bool past_cache;
     std::mutex lock;
     RecordFault first;
 
@@ -173,7 +174,7 @@ struct DecodeJob {
 
 class DecodeWorker {
 public:
-    explicit DecodeWorker(DecodeJob& job) : job_(job) {}
+    explicit DecodeWorker(DecodeJob& job) : job_(job) { workspace_.frame.past_cache = job.past_cache; }
     void operator()(size_t i) {
         const uint8_t* record = job_.data + job_.offsets[i];
         const RecordHeader header = read_record_header(record);
@@ -210,7 +211,9 @@ nb::object decode_records(nb::handle data, const Array<uint64_t>& offsets, nb::h
             header.nbytes > target.nbytes() - out_offsets(i))
             throw std::invalid_argument("a record does not fit the data or the output");
     }
-    DecodeJob job{kernels_named(isa), in.data(), offsets.data(), target.data(), out_offsets.data(), {}, {}};
+    constexpr size_t kMoreThanCaches = 16u << 20;  // smaller output is likely hashed or sent on at once
+    DecodeJob job{kernels_named(isa), in.data(), offsets.data(), target.data(), out_offsets.data(),
+                  target.nbytes() > kMoreThanCaches, {}, {}};
     {
         const nb::gil_scoped_release release;
         parallel_for<DecodeWorker>(offsets.size(), threads, [&] { return DecodeWorker(job); });

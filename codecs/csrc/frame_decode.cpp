@@ -54,7 +54,7 @@ Status join_tiles(const Kernels& kernels, Layout layout, size_t numel, const Pla
     alignas(64) uint8_t tiles[kMaxPlanes][kTile];
     for (int p = 0; p < f.plane_count; ++p)
         if (sources[p].codec == PlaneCodec::kConstant) std::fill_n(tiles[p], kTile, *sources[p].raw);
-    const JoinPlanes join = kernels.join[static_cast<int>(layout)];
+    const JoinPlanes join = (w.past_cache ? kernels.join_past_cache : kernels.join)[static_cast<int>(layout)];
     for (size_t first = 0; first < numel; first += kTile) {
         const size_t n = std::min(kTile, numel - first);
         const uint8_t* planes[kMaxPlanes];

@@ -8,8 +8,9 @@
 namespace freebits {
 namespace {
 
-/// 64 BF16 elements a step. Whole output lines are written past the cache: they are not read again here, and the decoder's
-/// own working set stays where it is.
+/// 64 BF16 elements a step, in whole output lines. kPastCache: written around the cache, which saves reading the lines first
+/// and keeps the decoder's working set where it is; slower if somebody reads the output next.
+template <bool kPastCache>
 void join_bf16_lines(const uint8_t* const* planes, size_t n, uint8_t* out) {
     const size_t misaligned = -reinterpret_cast<uintptr_t>(out) % 64;
     const size_t head = misaligned % 2 ? n : misaligned / 2 < n ? misaligned / 2 : n;
@@ -22,7 +23,11 @@ void join_bf16_lines(const uint8_t* const* planes, size_t n, uint8_t* out) {
             const __m256i e8 = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(e + 32 * half));
             const __m256i s8 = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(s + 32 * half));
             const __m512i word = _mm512_or_si512(_mm512_slli_epi16(_mm512_cvtepu8_epi16(e8), 8), _mm512_cvtepu8_epi16(s8));
-            _mm512_stream_si512(reinterpret_cast<__m512i*>(line + 64 * half), _mm512_shrdi_epi16(word, word, 1));
+            const __m512i value = _mm512_shrdi_epi16(word, word, 1);
+            if constexpr (kPastCache)
+                _mm512_stream_si512(reinterpret_cast<__m512i*>(line + 64 * half), value);
+            else
+                _mm512_store_si512(line + 64 * half, value);
         }
     }
     const uint8_t* const rest[2] = {e, s};

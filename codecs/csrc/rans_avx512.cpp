@@ -218,7 +218,8 @@ void encode_tile(RansCoder& coder, size_t group_count, const uint8_t* in, TileEs
 const Kernels kAvx512Kernels = {"avx512",
                                 decode_tile,
                                 encode_tile,
-                                FREEBITS_JOIN_TABLE(join_bf16_lines),
+                                FREEBITS_JOIN_TABLE(join_bf16_lines<false>),
+                                FREEBITS_JOIN_TABLE(join_bf16_lines<true>),
                                 FREEBITS_SPLIT_TABLE(split_bf16_lines),
                                 crc32c_vpclmul};
 

@@ -79,6 +79,7 @@ struct Kernels {
     RansDecodeTile rans_decode_tile;
     RansEncodeTile rans_encode_tile;
     JoinPlanes join[kLayoutCount];
+    JoinPlanes join_past_cache[kLayoutCount];  // for output that is not read again soon
     SplitPlanes split[kLayoutCount];
     uint32_t (*crc32c)(uint32_t crc, const uint8_t* data, size_t nbytes);
 };

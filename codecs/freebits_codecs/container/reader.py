@@ -78,6 +78,8 @@ class ContainerReader:
     """
 
     def __init__(self, source: RangeSource, threads: int = 1) -> None:
+        if threads < 1:
+            raise ValueError(f"threads is {threads}, expected 1 or more")
         self.threads = threads
         self.source = source
         self.stored_nbytes = source.nbytes

@@ -87,8 +87,13 @@ class ContainerWriter:
 
 
 def batch_chunks(threads: int) -> int:
-    """Chunks that are encoded or decoded at a time: enough to keep the threads busy, few enough for memory."""
-    return min(max(8, 4 * threads), 64)
+    """Chunks that are encoded or decoded at a time: enough to keep the threads busy, few enough for memory.
+
+    Raises ValueError for fewer than one thread.
+    """
+    if threads < 1:
+        raise ValueError(f"threads is {threads}, expected 1 or more")
+    return min(max(8, 2 * threads), 32)
 
 
 def pack_tail(stored_nbytes: list[NDArray[np.uint32]], nbytes: int, index_offset: int, sha256: str | None) -> bytes:
