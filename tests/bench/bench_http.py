@@ -13,16 +13,21 @@ import argparse
 import hashlib
 import json
 import tempfile
+from functools import partial
 from pathlib import Path
 from statistics import median
 
 from data import benchmark_file
 from machine import machine_line
-from readers import body_sha256, curl_seconds, socket_seconds
+from readers import TEN_GBIT, body_sha256, curl_seconds, socket_seconds
 from running_hub import TOKEN, RunningHub, running_hub
 
 REPO, PLAIN, ENCODED = "admin/bench-http", "plain.safetensors", "encoded.safetensors"
-READERS = {"curl": curl_seconds, "socket": socket_seconds}
+READERS = {
+    "curl, no faster than 10 Gbit/s": partial(curl_seconds, flags=TEN_GBIT),
+    "curl": curl_seconds,
+    "socket": socket_seconds,
+}
 
 
 def stage(hub: RunningHub, folder: Path, data: bytes) -> None:

@@ -13,10 +13,15 @@ BUFFER_NBYTES = 1 << 20
 HEAD_LIMIT_NBYTES = 64 << 10
 
 
-def curl_seconds(host: str, path: str, token: str, prefix: tuple[str, ...] = ()) -> tuple[float, int]:
+TEN_GBIT = ("--limit-rate", str(10**10 // 8))
+
+
+def curl_seconds(
+    host: str, path: str, token: str, prefix: tuple[str, ...] = (), flags: tuple[str, ...] = ()
+) -> tuple[float, int]:
     """(seconds, bytes of body) of a GET by curl to /dev/null."""
     url = f"http://{host}{path}"
-    command = [*prefix, "curl", "-sSf", "-o", "/dev/null", "-H", f"Authorization: Bearer {token}"]
+    command = [*prefix, "curl", "-sSf", "-o", "/dev/null", "-H", f"Authorization: Bearer {token}", *flags]
     wanted = "%{time_total} %{size_download}"
     done = subprocess.run([*command, "-w", wanted, url], check=True, capture_output=True, text=True)
     seconds, nbytes = done.stdout.split()
