@@ -27,7 +27,7 @@ struct PlanePointers {
     }
 };
 
-/// The hardware does not follow jumps and backward tiles by itself.
+/// The hardware does not follow jumps by itself.
 void prefetch(const uint8_t* data, size_t nbytes) {
     for (size_t i = 0; i < nbytes; i += 64) __builtin_prefetch(data + i);
 }
@@ -112,34 +112,44 @@ size_t plan_frame(const Kernels& kernels, Layout layout, const uint8_t* in, size
     return taken;
 }
 
-/// Split from the last tile to the first: raw planes to their place in the frame, rANS planes through L1 into their
-/// encoders. Returns the first plane that was planned constant and is not, or -1.
-int run_plan(const Kernels& kernels, Layout layout, const uint8_t* in, size_t numel, const FramePlan& plan,
-             FrameWorkspace& w, uint8_t* const* raw) {
+/// Split tile by tile, forwards as the hardware fetches: raw planes to their place in the frame, rANS planes to buffers that
+/// stay in L2. Returns the first plane that was planned constant and is not, or -1.
+int split_planes(const Kernels& kernels, Layout layout, const uint8_t* in, size_t numel, const FramePlan& plan,
+                 FrameWorkspace& w, uint8_t* const* raw) {
     const LayoutFacts& f = facts(layout);
-    alignas(64) uint8_t tiles[kMaxPlanes][kTile];
+    alignas(64) uint8_t tile[kMaxPlanes][kTile];
     const SplitPlanes split = kernels.split[static_cast<int>(layout)];
-    uint8_t constant[kMaxPlanes] = {};
-    for (size_t end = numel; end > 0;) {
-        const size_t first = (end - 1) / kTile * kTile, n = end - first;
+    for (int p = 0; p < f.plane_count; ++p)
+        if (plan.plane[p].codec == PlaneCodec::kRans) w.planes[p].resize(group_count_for(numel) * kLanes);
+    for (size_t first = 0; first < numel; first += kTile) {
+        const size_t n = std::min(kTile, numel - first);
         uint8_t* planes[kMaxPlanes];
-        for (int p = 0; p < f.plane_count; ++p)
-            planes[p] = plan.plane[p].codec == PlaneCodec::kRaw ? raw[p] + first : tiles[p];
-        const size_t below = first - std::min(first, kTile);
-        prefetch(in + below * static_cast<size_t>(f.item_nbytes), (first - below) * static_cast<size_t>(f.item_nbytes));
+        for (int p = 0; p < f.plane_count; ++p) {
+            const PlaneCodec codec = plan.plane[p].codec;
+            planes[p] = codec == PlaneCodec::kRaw    ? raw[p] + first
+                        : codec == PlaneCodec::kRans ? w.planes[p].data() + first
+                                                     : tile[p];
+        }
         split(in + first * static_cast<size_t>(f.item_nbytes), n, planes);
         for (int p = 0; p < f.plane_count; ++p) {
-            if (plan.plane[p].codec == PlaneCodec::kRans) w.encoders[p].encode_tile(kernels, tiles[p], n);
             if (plan.plane[p].codec != PlaneCodec::kConstant) continue;
-            if (end == numel) constant[p] = tiles[p][0];
-            const bool same = tiles[p][0] == constant[p] && !std::memcmp(tiles[p], tiles[p] + 1, n - 1);
-            if (!same) return p;
+            if (first == 0) *raw[p] = tile[p][0];
+            if (tile[p][0] != *raw[p] || std::memcmp(tile[p], tile[p] + 1, n - 1)) return p;
         }
-        end = first;
     }
-    for (int p = 0; p < f.plane_count; ++p)
-        if (plan.plane[p].codec == PlaneCodec::kConstant) *raw[p] = constant[p];
     return -1;
+}
+
+/// Code the buffered rANS planes, last tile first.
+void encode_planes(const Kernels& kernels, Layout layout, size_t numel, const FramePlan& plan, FrameWorkspace& w) {
+    for (int p = 0; p < facts(layout).plane_count; ++p) {
+        if (plan.plane[p].codec != PlaneCodec::kRans) continue;
+        for (size_t end = numel; end > 0;) {
+            const size_t first = (end - 1) / kTile * kTile;
+            w.encoders[p].encode_tile(kernels, w.planes[p].data() + first, end - first);
+            end = first;
+        }
+    }
 }
 
 void write_raw_frame(const uint8_t* in, size_t nbytes, ByteWriter& out) {
@@ -178,10 +188,11 @@ Outcome try_plan(const Kernels& kernels, Layout layout, const uint8_t* in, size_
         if (plan.plane[p].codec == PlaneCodec::kConstant) raw[p] = writer.skip(1);
         if (plan.plane[p].codec == PlaneCodec::kRans) w.encoders[p].start(plan.plane[p].models, numel);
     }
-    if (const int p = run_plan(kernels, layout, in, numel, plan, w, raw); p >= 0) {
+    if (const int p = split_planes(kernels, layout, in, numel, plan, w, raw); p >= 0) {
         plan.plane[p].codec = PlaneCodec::kRans;
         return Outcome::kReplan;
     }
+    encode_planes(kernels, layout, numel, plan, w);
     for (int p = 0; p < f.plane_count; ++p) {
         if (plan.plane[p].codec != PlaneCodec::kRans) continue;
         const size_t bound = w.encoders[p].payload_bound();
