@@ -54,7 +54,8 @@ class RecordEncoder:
 
     def _plan(self, window: _Window, chunk: int, weak_nbytes: int) -> Packing:
         nbytes = len(window.chunk(chunk))
-        return self._packer.plan(weak_nbytes, nbytes, whole_file=window.offset == 0 and nbytes == len(window.data))
+        whole_file = window.offset == 0 and chunk == 0 and nbytes < self.chunk_nbytes
+        return self._packer.plan(weak_nbytes, nbytes, whole_file=whole_file)
 
     def _native(
         self,

@@ -49,8 +49,15 @@ def read(source: Source, found: Found) -> None:
         at, end = entry.end(), entry["end"]
         is_small = entry.end("value") - entry.start("name") <= MAX_ENTRY_NBYTES
         if is_small and entry["name"] != _METADATA:
-            value = json.loads(entry["value"])
-            _read_entry(json.loads(entry["name"]), value, 8 + header_nbytes, found)
+            _read_entry(_text(entry["name"]), json.loads(entry["value"].decode()), 8 + header_nbytes, found)
+
+
+def _text(quoted: bytes) -> str:
+    """A JSON string; nearly all names are what stands between the quotes."""
+    text = quoted[1:-1].decode()
+    if "\\" not in text and text.isprintable():
+        return text
+    return str(json.loads(quoted))
 
 
 def _read_entry(name: str, entry: object, data_start: int, found: Found) -> None:
