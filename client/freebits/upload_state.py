@@ -3,7 +3,10 @@
     $XDG_CACHE_HOME/freebits/uploads/<key>/record.json      digest, encoding, session id
                                           container.fb      the encoded file, complete once it has this name
 
-`key` is a digest of endpoint, repo, real path, size and modification time: a changed file starts anew.
+                                          owner           pid of the push that works with it
+
+`key` is a digest of endpoint, repo, real path, size and modification time: a changed file starts anew. A second push of
+the same file at the same time gets a folder, and so a session, of its own: two must not share one.
 """
 
 from __future__ import annotations
@@ -73,12 +76,16 @@ class UploadState:
     def __init__(self, endpoint: str, root: Path | None = None) -> None:
         self._endpoint = endpoint
         self._root = root or cache_folder() / "uploads"
+        self._claimed: dict[str, FileState] = {}
 
     def of(self, repo: str, file: LocalFile) -> FileState:
         """The state of `file` on its way to `repo`."""
         facts = [self._endpoint, repo, str(file.source.resolve()), file.nbytes, file.mtime_ns]
         key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
-        return FileState(self._root / key)
+        if key not in self._claimed:
+            folder = self._root / key
+            self._claimed[key] = FileState(folder if _claim(folder) else self._root / f"{key}.{os.getpid()}")
+        return self._claimed[key]
 
     def drop_stale(self) -> None:
         """Forget uploads that nobody resumed for two weeks; the hub has dropped their sessions long ago."""
@@ -87,6 +94,38 @@ class UploadState:
         for folder in self._root.iterdir():
             if time.time() - folder.stat().st_mtime > STALE_AFTER_S:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _claim(folder: Path) -> bool:
+    """Make this process the owner of `folder`; False while another living one is. An owner that died is followed."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    owner, mine = folder / "owner", folder / f"owner.{os.getpid()}.tmp"
+    mine.write_text(str(os.getpid()))
+    try:
+        while True:
+            try:
+                os.link(mine, owner)  # appears complete or not at all
+                return True
+            except FileExistsError:
+                if _is_alive(owner):
+                    return False
+                owner.unlink(missing_ok=True)
+    finally:
+        mine.unlink(missing_ok=True)
+
+
+def _is_alive(owner: Path) -> bool:
+    """Whether the process named in `owner` runs, and is not this one (whose number was used before)."""
+    try:
+        pid = int(owner.read_text())
+        if pid == os.getpid():
+            return False
+        os.kill(pid, 0)
+    except (FileNotFoundError, ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def cache_folder() -> Path:

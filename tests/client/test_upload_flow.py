@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import subprocess
 from collections.abc import Generator
 from pathlib import Path
 from types import GeneratorType
@@ -11,11 +13,11 @@ from typing import Any
 import pytest
 
 from freebits.errors import HeadMoved, NotFound, RefusedBytes, TransportError
-from freebits.local_files import find_files
+from freebits.local_files import LocalFile, find_files
 from freebits.progress import SILENT
 from freebits.steps import PutPart, Work
 from freebits.upload import Push, PushResult, push_flow
-from freebits.upload_state import UploadState
+from freebits.upload_state import Record, UploadState
 from freebits.wire import Request
 
 DATA = b"weights" * 100
@@ -280,3 +282,22 @@ def test_refused_bytes_are_not_resumed(push: Push, folder: Path) -> None:
     with pytest.raises(RefusedBytes):
         result_of(push, folder, script)
     assert not list((push.state._root).iterdir())
+
+
+def test_a_file_that_another_push_works_with_gets_a_session_of_its_own(tmp_path: Path) -> None:
+    """While the owner lives its folder is left alone; when it died its work goes on."""
+    source = tmp_path / "model.bin"
+    source.write_bytes(b"x" * 10)
+    file = LocalFile(source, "model.bin", 10, source.stat().st_mtime_ns)
+    first = UploadState("http://hub", tmp_path / "state").of("me/m", file)
+    first.save(Record("ab" * 32, "identity", "session-1"))
+    [owner] = (tmp_path / "state").glob("*/owner")
+    owner.write_text(str(os.getppid()))
+    second = UploadState("http://hub", tmp_path / "state").of("me/m", file)
+    assert second.load() is None
+    assert second.container != first.container
+    with subprocess.Popen(["true"]) as ended:
+        pass
+    owner.write_text(str(ended.pid))
+    third = UploadState("http://hub", tmp_path / "state").of("me/m", file)
+    assert third.load() == Record("ab" * 32, "identity", "session-1")
