@@ -18,7 +18,7 @@ hub: $(VENV)/.hub  ## set everything up and serve the hub on http://127.0.0.1:80
 	$(BIN)/freebits serve --host 127.0.0.1 --port 8000 --data .data/hub
 
 test: setup lint  ## set everything up and run all tests that need no GPU
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -m "not slow"
 
 demo: setup $(VENV)/.minilm  ## start a hub, push and pull real checkpoints, compare every byte
 	$(BIN)/python tests/bench/demo.py
@@ -44,11 +44,11 @@ fmt: setup  ## format Python
 	$(BIN)/ruff check --fix .
 
 test-fast: setup  ## codecs and client only
-	$(BIN)/python -m pytest -q tests/codecs tests/client
+	$(BIN)/python -m pytest -q -m "not slow" tests/codecs tests/client
 
 test-slow: setup  ## 10 GB through pipes, a longer loop of kill -9
-	FREEBITS_TEST_STREAM_NBYTES=10000000000 FREEBITS_TEST_KILLS=40 \
-	$(BIN)/python -m pytest -q tests/codecs/test_streaming.py tests/service tests/flows
+	$(BIN)/python -m pytest -q -m slow
+	FREEBITS_TEST_KILL_ROUNDS=40 $(BIN)/python -m pytest -q tests/service/test_kill.py
 
 golden: setup  ## write golden containers of the current format version; never overwrites
 	$(BIN)/python tests/golden/make.py
