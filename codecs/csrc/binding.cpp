@@ -178,12 +178,14 @@ public:
     void operator()(size_t i) {
         const uint8_t* record = job_.data + job_.offsets[i];
         const RecordHeader header = read_record_header(record);
+        Status status;
+        size_t consumed = 0;
+        if (!(header.flags & kZstdFlag))  // those are inflated by the caller, then decode_payload
+            status = decode_chunk(job_.kernels, record + kRecordHeader, header.stored_nbytes, workspace_,
+                                  job_.out + job_.out_offsets[i], header.nbytes, consumed);
+        // Only now: decoding has brought the record to the cache, at the pace of its arithmetic. It bears any payload.
         if (const uint32_t crc = record_crc(job_.kernels, record, header.stored_nbytes); crc != header.crc)
             return job_.report(i, {Fault::kChecksum, crc, header.crc}, 0);
-        if (header.flags & kZstdFlag) return;  // inflated by the caller, then decode_payload
-        size_t consumed = 0;
-        const Status status = decode_chunk(job_.kernels, record + kRecordHeader, header.stored_nbytes, workspace_,
-                                           job_.out + job_.out_offsets[i], header.nbytes, consumed);
         if (!status.ok()) job_.report(i, status, consumed);
     }
 

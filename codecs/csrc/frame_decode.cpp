@@ -48,23 +48,52 @@ Status read_planes(const Kernels& kernels, ByteReader& in, int plane_count, size
     return {};
 }
 
+/// A tile's plane, with room in front for what is left of the tile before.
+struct TilePlane {
+    alignas(64) uint8_t left[kMaxLeft];
+    uint8_t bytes[kTile];
+};
+
+void finish(const Kernels& kernels, PendingJoin& pending) {
+    kernels.join[static_cast<int>(pending.layout)](pending.planes, pending.numel, pending.out);
+    pending.numel = 0;
+}
+
+/// Finish a join but for less than a line, which the next one, of the elements behind it, takes along.
+void pass_on(const Kernels& kernels, PendingJoin& pending, const PlaneSource* sources, TilePlane* tile, PendingJoin& next) {
+    if (kernels.join_lines) kernels.join_lines(pending);
+    if (!kernels.join_lines || pending.numel > kMaxLeft) return finish(kernels, pending);
+    const LayoutFacts& f = facts(next.layout);
+    for (int p = 0; p < f.plane_count; ++p) {
+        next.planes[p] -= pending.numel;
+        if (sources[p].codec != PlaneCodec::kRaw)
+            std::copy_n(pending.planes[p], pending.numel, tile[p].bytes - pending.numel);
+    }
+    next.out -= pending.numel * static_cast<size_t>(f.item_nbytes);
+    next.numel += pending.numel;
+}
+
+/// Decode tile by tile; a tile is joined while the next one is decoded.
 Status join_tiles(const Kernels& kernels, Layout layout, size_t numel, const PlaneSource* sources, FrameWorkspace& w,
                   uint8_t* out) {
     const LayoutFacts& f = facts(layout);
-    alignas(64) uint8_t tiles[kMaxPlanes][kTile];
+    TilePlane tiles[2][kMaxPlanes];
     for (int p = 0; p < f.plane_count; ++p)
-        if (sources[p].codec == PlaneCodec::kConstant) std::fill_n(tiles[p], kTile, *sources[p].raw);
-    const JoinPlanes join = (w.past_cache ? kernels.join_past_cache : kernels.join)[static_cast<int>(layout)];
-    for (size_t first = 0; first < numel; first += kTile) {
+        if (sources[p].codec == PlaneCodec::kConstant)
+            for (auto& tile : tiles) std::fill_n(tile[p].bytes, std::min(kTile, numel), *sources[p].raw);
+    PendingJoin pending;
+    for (size_t first = 0, turn = 0; first < numel; first += kTile, turn ^= 1) {
         const size_t n = std::min(kTile, numel - first);
-        const uint8_t* planes[kMaxPlanes];
+        PendingJoin next{layout, w.past_cache, {}, out + first * static_cast<size_t>(f.item_nbytes), n};
         for (int p = 0; p < f.plane_count; ++p) {
-            planes[p] = sources[p].codec == PlaneCodec::kRaw ? sources[p].raw + first : tiles[p];
+            next.planes[p] = sources[p].codec == PlaneCodec::kRaw ? sources[p].raw + first : tiles[turn][p].bytes;
             if (sources[p].codec == PlaneCodec::kRans)
-                if (Status s = w.decoders[p].decode_tile(kernels, tiles[p], n); !s.ok()) return s;
+                if (Status s = w.decoders[p].decode_tile(kernels, tiles[turn][p].bytes, n, pending); !s.ok()) return s;
         }
-        join(planes, n, out + first * static_cast<size_t>(f.item_nbytes));
+        if (pending.numel) pass_on(kernels, pending, sources, tiles[turn], next);
+        pending = next;
     }
+    finish(kernels, pending);
     for (int p = 0; p < f.plane_count; ++p)
         if (sources[p].codec == PlaneCodec::kRans)
             if (Status s = w.decoders[p].finish(); !s.ok()) return s;

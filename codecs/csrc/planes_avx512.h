@@ -3,35 +3,73 @@
 
 #include <immintrin.h>
 
+#include <algorithm>
+
 #include "planes_loops.h"
 
 namespace freebits {
 namespace {
 
-/// 64 BF16 elements a step, in whole output lines. kPastCache: written around the cache, which saves reading the lines first
-/// and keeps the decoder's working set where it is; slower if somebody reads the output next.
+/// A join of BF16, 64 elements a step, in whole output lines. kPastCache: written around the cache, which saves reading
+/// the lines first and keeps the decoder's working set where it is; slower if somebody reads the output next.
 template <bool kPastCache>
-void join_bf16_lines(const uint8_t* const* planes, size_t n, uint8_t* out) {
-    const size_t misaligned = -reinterpret_cast<uintptr_t>(out) % 64;
-    const size_t head = misaligned % 2 ? n : misaligned / 2 < n ? misaligned / 2 : n;
-    join_bf16(planes, head, out);
-    const uint8_t *e = planes[0] + head, *s = planes[1] + head;
-    uint8_t* line = out + 2 * head;
-    size_t left = n - head;
-    for (; left >= 64; left -= 64, e += 64, s += 64, line += 128) {
+class Bf16Lines {
+public:
+    explicit Bf16Lines(PendingJoin& pending) : pending_(pending) {
+        const size_t misaligned = -reinterpret_cast<uintptr_t>(pending.out) % 64;
+        const size_t head = misaligned % 2 ? pending.numel : std::min(misaligned / 2, pending.numel);  // odd: no lines
+        join_bf16(pending.planes, head, pending.out);
+        e_ = pending.planes[0] + head;
+        s_ = pending.planes[1] + head;
+        line_ = pending.out + 2 * head;
+        left_ = pending.numel - head;
+    }
+    /// What was done is no longer pending.
+    ~Bf16Lines() {
+        pending_.planes[0] = e_;
+        pending_.planes[1] = s_;
+        pending_.out = line_;
+        pending_.numel = left_;
+    }
+    Bf16Lines(const Bf16Lines&) = delete;
+    Bf16Lines& operator=(const Bf16Lines&) = delete;
+
+    bool more() const { return left_ >= kElements; }
+    void step() {
+        __builtin_prefetch(s_ + kAhead);
         for (int half = 0; half < 2; ++half) {
-            const __m256i e8 = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(e + 32 * half));
-            const __m256i s8 = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(s + 32 * half));
+            const __m256i e8 = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(e_ + 32 * half));
+            const __m256i s8 = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(s_ + 32 * half));
             const __m512i word = _mm512_or_si512(_mm512_slli_epi16(_mm512_cvtepu8_epi16(e8), 8), _mm512_cvtepu8_epi16(s8));
             const __m512i value = _mm512_shrdi_epi16(word, word, 1);
             if constexpr (kPastCache)
-                _mm512_stream_si512(reinterpret_cast<__m512i*>(line + 64 * half), value);
+                _mm512_stream_si512(reinterpret_cast<__m512i*>(line_ + 64 * half), value);
             else
-                _mm512_store_si512(line + 64 * half, value);
+                _mm512_store_si512(line_ + 64 * half, value);
         }
+        e_ += kElements;
+        s_ += kElements;
+        line_ += 2 * kElements;
+        left_ -= kElements;
     }
-    const uint8_t* const rest[2] = {e, s};
-    join_bf16(rest, left, line);
+
+private:
+    static constexpr size_t kElements = 64, kAhead = 2048;
+    PendingJoin& pending_;
+    const uint8_t *e_, *s_;
+    uint8_t* line_;
+    size_t left_;
+};
+
+template <bool kPastCache>
+void join_bf16_lines(PendingJoin& pending) {
+    for (Bf16Lines<kPastCache> lines(pending); lines.more();) lines.step();
+}
+
+void join_bf16_avx512(const uint8_t* const* planes, size_t n, uint8_t* out) {
+    PendingJoin pending{Layout::kBf16, false, {planes[0], planes[1]}, out, n};
+    join_bf16_lines<false>(pending);
+    join_bf16(pending.planes, pending.numel, pending.out);
 }
 
 /// Indices of the low and of the high bytes of 64 words in two registers.

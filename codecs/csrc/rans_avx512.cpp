@@ -98,9 +98,16 @@ inline unsigned decode_group(const DecodeTables& t, Lanes& x, __m512i bytes, uin
     return static_cast<unsigned>(_mm_popcnt_u64(hungry));
 }
 
+struct NothingBeside {
+    explicit NothingBeside(PendingJoin&) {}
+    static bool more() { return false; }
+    static void step() {}
+};
+
 /// K streams in lockstep: their dependency chains overlap.
-template <int K>
-bool decode_tile_of(RansCoder& coder, size_t group_count, uint8_t* out, TileEscapes& escapes) {
+template <int K, class Beside>
+bool decode_tile_of(RansCoder& coder, size_t group_count, uint8_t* out, TileEscapes& escapes, PendingJoin& pending) {
+    Beside beside(pending);  // here, not a parameter: its pointers then stay in registers
     const DecodeTables tables(coder.model);
     Lanes x[K];
     const uint8_t* in[K];
@@ -113,9 +120,11 @@ bool decode_tile_of(RansCoder& coder, size_t group_count, uint8_t* out, TileEsca
     size_t g = 0;
     if (roomy) {
         for (; g + K <= group_count; g += K)
-            for (int k = 0; k < K; ++k)
+            for (int k = 0; k < K; ++k) {
                 in[k] += decode_group(tables, x[k], _mm512_loadu_si512(in[k]), out + (g + k) * kLanes,
                                       escapes.lanes + g + k);
+                if (beside.more()) beside.step();
+            }
     }
     bool sound = true;
     for (; g < group_count; ++g) {
@@ -138,10 +147,30 @@ bool decode_tile_of(RansCoder& coder, size_t group_count, uint8_t* out, TileEsca
     return sound;
 }
 
+template <class Beside>
+bool decode_tile_beside(RansCoder& coder, size_t group_count, uint8_t* out, TileEscapes& escapes, PendingJoin& pending) {
+    if (coder.stream_count == 4) return decode_tile_of<4, Beside>(coder, group_count, out, escapes, pending);
+    if (coder.stream_count == 2) return decode_tile_of<2, Beside>(coder, group_count, out, escapes, pending);
+    return decode_tile_of<1, Beside>(coder, group_count, out, escapes, pending);
+}
+
 bool decode_tile(RansCoder& coder, size_t group_count, uint8_t* out, TileEscapes& escapes) {
-    if (coder.stream_count == 4) return decode_tile_of<4>(coder, group_count, out, escapes);
-    if (coder.stream_count == 2) return decode_tile_of<2>(coder, group_count, out, escapes);
-    return decode_tile_of<1>(coder, group_count, out, escapes);
+    PendingJoin none;
+    return decode_tile_beside<NothingBeside>(coder, group_count, out, escapes, none);
+}
+
+bool decode_beside_join(RansCoder& coder, size_t group_count, uint8_t* out, TileEscapes& escapes, PendingJoin& pending) {
+    if (pending.layout != Layout::kBf16 || !pending.numel)
+        return decode_tile_beside<NothingBeside>(coder, group_count, out, escapes, pending);
+    return pending.past_cache ? decode_tile_beside<Bf16Lines<true>>(coder, group_count, out, escapes, pending)
+                              : decode_tile_beside<Bf16Lines<false>>(coder, group_count, out, escapes, pending);
+}
+
+void join_lines(PendingJoin& pending) {
+    if (pending.layout == Layout::kBf16)
+        return pending.past_cache ? join_bf16_lines<true>(pending) : join_bf16_lines<false>(pending);
+    kAvx512Kernels.join[static_cast<int>(pending.layout)](pending.planes, pending.numel, pending.out);
+    pending.numel = 0;
 }
 
 struct EncodeTables {
@@ -217,9 +246,10 @@ void encode_tile(RansCoder& coder, size_t group_count, const uint8_t* in, TileEs
 
 const Kernels kAvx512Kernels = {"avx512",
                                 decode_tile,
+                                decode_beside_join,
+                                join_lines,
                                 encode_tile,
-                                FREEBITS_JOIN_TABLE(join_bf16_lines<false>),
-                                FREEBITS_JOIN_TABLE(join_bf16_lines<true>),
+                                FREEBITS_JOIN_TABLE(join_bf16_avx512),
                                 FREEBITS_SPLIT_TABLE(split_bf16_lines),
                                 crc32c_vpclmul};
 

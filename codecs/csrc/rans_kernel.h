@@ -73,13 +73,33 @@ using SplitPlanes = void (*)(const uint8_t* in, size_t n, uint8_t* const* planes
 enum class Layout : uint8_t { kBytes, kBf16, kF16, kF32, kF64, kF8E4M3, kF8E5M2, kInt16, kInt32, kInt64, kCount };
 inline constexpr int kLayoutCount = static_cast<int>(Layout::kCount);
 
+/// A join that waits to be done: of elements [0, numel) from their planes to `out`. What part of it is done moves on.
+struct PendingJoin {
+    Layout layout = Layout::kBytes;
+    bool past_cache = false;  // `out` is not read again soon: better written around the cache
+    const uint8_t* planes[kMaxPlanes] = {};
+    uint8_t* out = nullptr;
+    size_t numel = 0;
+};
+
+/// Do a join, but for the last elements where they would write to part of a cache line only: up to kMaxLeft stay pending.
+/// A write to part of a line that is not in the cache makes all later ones wait for it.
+using JoinLines = void (*)(PendingJoin& pending);
+inline constexpr size_t kMaxLeft = 64;
+
+/// RansDecodeTile that does as much of another tile's join as it likes between its groups: loads and stores that go to
+/// memory then run beside the arithmetic, where a join of its own would wait for them.
+using RansDecodeBesideJoin = bool (*)(RansCoder& coder, size_t group_count, uint8_t* out, TileEscapes& escapes,
+                                      PendingJoin& pending);
+
 /// Everything that exists once per instruction set. All sets write and read the same bytes.
 struct Kernels {
     const char* name;
     RansDecodeTile rans_decode_tile;
+    RansDecodeBesideJoin rans_decode_beside_join;  // nullptr: there is nothing to win
+    JoinLines join_lines;                          // as above
     RansEncodeTile rans_encode_tile;
     JoinPlanes join[kLayoutCount];
-    JoinPlanes join_past_cache[kLayoutCount];  // for output that is not read again soon
     SplitPlanes split[kLayoutCount];
     uint32_t (*crc32c)(uint32_t crc, const uint8_t* data, size_t nbytes);
 };

@@ -208,8 +208,10 @@ void encode_tile(RansCoder& coder, size_t group_count, const uint8_t* in, TileEs
 
 const Kernels kNeonKernels = {"neon",
                               decode_tile,
+                              nullptr,
+                              nullptr,
                               encode_tile,
-                              FREEBITS_JOIN_TABLE(join_bf16), FREEBITS_JOIN_TABLE(join_bf16),
+                              FREEBITS_JOIN_TABLE(join_bf16),
                               FREEBITS_SPLIT_TABLE(split_bf16),
                               crc32c_arm};
 

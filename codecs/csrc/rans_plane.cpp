@@ -172,7 +172,7 @@ Status RansPlaneDecoder::start(const Kernels& kernels, const uint8_t* payload, s
     return {};
 }
 
-Status RansPlaneDecoder::decode_tile(const Kernels& kernels, uint8_t* tile, size_t n) {
+Status RansPlaneDecoder::decode_tile(const Kernels& kernels, uint8_t* tile, size_t n, PendingJoin& pending) {
     if (!tiles_left_) {
         const ModelSegment& segment = plan_.segments[segment_++];
         tiles_left_ = segment.tile_count;
@@ -181,7 +181,10 @@ Status RansPlaneDecoder::decode_tile(const Kernels& kernels, uint8_t* tile, size
     --tiles_left_;
     const size_t groups = group_count_for(n);
     TileEscapes escapes;
-    if (!kernels.rans_decode_tile(coder_, groups, tile, escapes)) return {Fault::kStreamEnd};
+    const bool sound = kernels.rans_decode_beside_join
+                           ? kernels.rans_decode_beside_join(coder_, groups, tile, escapes, pending)
+                           : kernels.rans_decode_tile(coder_, groups, tile, escapes);
+    if (!sound) return {Fault::kStreamEnd};
     if (!coder_.model.has_escape) return {};
     if (n % kLanes) {  // the padding is nobody's element
         uint64_t& last = escapes.lanes[groups - 1];

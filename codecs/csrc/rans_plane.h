@@ -42,8 +42,9 @@ class RansPlaneDecoder {
 public:
     /// Parse everything but the streams; payload[0..nbytes) is the plane.
     Status start(const Kernels& kernels, const uint8_t* payload, size_t nbytes, size_t numel, int escape_depth);
-    /// Decode the next n elements (kTile, or what is left) into tile[], which has room for whole groups.
-    Status decode_tile(const Kernels& kernels, uint8_t* tile, size_t n);
+    /// Decode the next n elements (kTile, or what is left) into tile[], which has room for whole groups. Part of `pending`,
+    /// a join of other memory, may be done on the way.
+    Status decode_tile(const Kernels& kernels, uint8_t* tile, size_t n, PendingJoin& pending);
     /// All elements decoded: every stream must be used up and every lane back at its start.
     Status finish() const;
 

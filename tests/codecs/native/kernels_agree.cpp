@@ -239,6 +239,71 @@ void check_planes(Random& random) {
             for (size_t n = 0; n <= 300; ++n) check_layout(random, *kernels, layout, n, n % 3);
 }
 
+// --- joins beside decoding ------------------------------------------------------------------------------------------
+
+struct BesideOutcome {
+    bool sound;
+    std::vector<uint8_t> tile, joined;
+    bool operator==(const BesideOutcome&) const = default;
+};
+
+/// One tile of `plane` decoded while `n` elements of `planes` are joined, as the frame decoder does it.
+BesideOutcome decode_beside(const Kernels& kernels, const Plane& plane, const Encoded& encoded, PendingJoin pending) {
+    const size_t nbytes = pending.numel * static_cast<size_t>(facts(pending.layout).item_nbytes);
+    const uint8_t* start = pending.out;
+    std::vector<uint8_t> all;
+    for (const auto& stream : encoded.streams) all.insert(all.end(), stream.begin(), stream.end());
+    RansCoder coder{};
+    coder.stream_count = plane.stream_count;
+    coder.model = plane.tiles[0].source.model;
+    coder.in_end = all.data() + all.size();
+    for (int k = 0, at = 0; k < plane.stream_count; at += static_cast<int>(encoded.streams[k++].size())) {
+        coder.stream[k].in = all.data() + at;
+        std::copy(encoded.states[k].begin(), encoded.states[k].end(), coder.stream[k].state);
+    }
+    std::vector<uint8_t> tile(kTile);
+    TileEscapes escapes{};
+    BesideOutcome outcome{};
+    outcome.sound = kernels.rans_decode_beside_join
+                        ? kernels.rans_decode_beside_join(coder, plane.tiles[0].groups(), tile.data(), escapes, pending)
+                        : kernels.rans_decode_tile(coder, plane.tiles[0].groups(), tile.data(), escapes);
+    if (kernels.join_lines) {
+        kernels.join_lines(pending);
+        require(pending.numel <= kMaxLeft || reinterpret_cast<uintptr_t>(pending.out) % 2, kernels, "join_lines leaves too much");
+    }
+    kernels.join[static_cast<int>(pending.layout)](pending.planes, pending.numel, pending.out);
+    outcome.tile.assign(tile.begin(), tile.begin() + static_cast<ptrdiff_t>(plane.tiles[0].bytes.size()));
+    outcome.joined.assign(start, start + nbytes);
+    return outcome;
+}
+
+void check_beside(Random& random, Layout layout, size_t n, bool past_cache) {
+    const LayoutFacts& shape = facts(layout);
+    const size_t nbytes = n * static_cast<size_t>(shape.item_nbytes), shift = random.below(130);
+    const Plane plane(random, 1 << random.below(3), {1 + random.below(kTileGroups)});
+    const Encoded encoded = encode(kScalarKernels, plane);
+    const PlaneMemory planes(shape.plane_count, n);
+    const GuardedBytes memory(nbytes + shift);
+    PendingJoin pending{layout, past_cache, {}, memory.tail(nbytes + shift), n};
+    for (int p = 0; p < shape.plane_count; ++p) {
+        random.fill(planes.at[p], n);
+        pending.planes[p] = planes.at[p];
+    }
+    const BesideOutcome wanted = decode_beside(kScalarKernels, plane, encoded, pending);
+    for (const Kernels* kernels : available_kernels()) {
+        std::fill_n(pending.out, nbytes, 0);
+        require(decode_beside(*kernels, plane, encoded, pending) == wanted, *kernels,
+                "joins or decodes differently side by side: layout " + std::to_string(static_cast<int>(layout)) + ", " +
+                    std::to_string(n) + " elements beside " + plane.text());
+    }
+}
+
+void check_joins_beside(Random& random) {
+    for (int layout = 0; layout < kLayoutCount; ++layout)
+        for (int i = 0; i < 60; ++i)
+            check_beside(random, static_cast<Layout>(layout), random.below(i % 2 ? 200 : kTile + kMaxLeft), i % 3);
+}
+
 // --- CRC-32C --------------------------------------------------------------------------------------------------------
 
 void check_crc(Random& random) {
@@ -269,6 +334,7 @@ int main() {
     Random random(20240229);
     check_rans(random);
     check_planes(random);
+    check_joins_beside(random);
     check_crc(random);
     for (const Kernels* kernels : available_kernels()) std::printf("%s agrees\n", kernels->name);
 }
