@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <string>
 
+#include "copy_past_cache.h"
 #include "cpu.h"
 #include "output_buffer.h"
 #include "parallel.h"
@@ -17,6 +18,8 @@ using namespace nb::literals;
 
 namespace freebits {
 namespace {
+
+constexpr size_t kMoreThanCaches = 16u << 20;  // smaller results are likely hashed or sent on at once
 
 /// A readable or writable view of a Python object's memory, held while the GIL is released.
 class BufferView {
@@ -81,21 +84,28 @@ struct EncodeJob {
     Effort effort;
     uint8_t* out;
     size_t* length;
-    bool in_place;  // one thread: records are written where they stay
     Turns turns;
     RecordNotes notes;
 
     size_t count() const { return (nbytes + chunk_nbytes - 1) / chunk_nbytes; }
+    void append(const uint8_t* record, size_t record_nbytes) {
+        if (nbytes > kMoreThanCaches)
+            copy_past_cache(out + *length, record, record_nbytes);
+        else
+            std::memcpy(out + *length, record, record_nbytes);
+        *length += record_nbytes;
+    }
 };
 
+/// Each record is made in memory that stays in the cache: its parts are written, checksummed and moved there.
 class EncodeWorker {
 public:
     explicit EncodeWorker(EncodeJob& job) : job_(job) {}
 
     void operator()(size_t i) try {
         const size_t first = i * job_.chunk_nbytes, n = std::min(job_.chunk_nbytes, job_.nbytes - first);
-        if (!job_.in_place) scratch_.resize(kRecordHeader + chunk_bound(n));
-        uint8_t* record = job_.in_place ? job_.out + *job_.length : scratch_.data();
+        record_.resize(kRecordHeader + chunk_bound(n));
+        uint8_t* record = record_.data();
         const uint64_t start = job_.offset + first;
         const auto overlap = overlapping(start, start + n);
         FrameNotes notes;
@@ -105,12 +115,9 @@ public:
         job_.notes.stored_nbytes[i] = static_cast<uint32_t>(stored);
         job_.notes.compressible_nbytes[i] = static_cast<uint32_t>(notes.compressible_nbytes);
         job_.notes.repetitive_nbytes[i] = static_cast<uint32_t>(notes.repetitive_nbytes);
-        if (!job_.in_place) {
-            if (!job_.turns.wait(i)) return;
-            std::memcpy(job_.out + *job_.length, record, kRecordHeader + stored);
-        }
-        *job_.length += kRecordHeader + stored;
-        if (!job_.in_place) job_.turns.done();
+        if (!job_.turns.wait(i)) return;
+        job_.append(record, kRecordHeader + stored);
+        job_.turns.done();
     } catch (...) {
         job_.turns.fail();
         throw;
@@ -126,7 +133,7 @@ private:
     }
     EncodeJob& job_;
     ChunkWorkspace workspace_;
-    std::vector<uint8_t> scratch_;
+    std::vector<uint8_t> record_;
 };
 
 nb::tuple encode_records(OutputBuffer& sink, nb::handle data, uint64_t offset, uint32_t chunk_nbytes,
@@ -140,7 +147,7 @@ nb::tuple encode_records(OutputBuffer& sink, nb::handle data, uint64_t offset, u
         throw std::invalid_argument("the OutputBuffer has too little room; see records_bound");
     EncodeJob job{kernels_named(isa), view.data(),  view.nbytes(), offset, chunk_nbytes, extents,
                   entropy ? Effort::kEntropy : Effort::kSplitOnly, sink.data(), &sink.length,
-                  threads <= 1 || count <= 1, {}, RecordNotes(count)};
+                  {}, RecordNotes(count)};
     {
         const nb::gil_scoped_release release;
         parallel_for<EncodeWorker>(count, threads, [&] { return EncodeWorker(job); });
@@ -213,7 +220,6 @@ nb::object decode_records(nb::handle data, const Array<uint64_t>& offsets, nb::h
             header.nbytes > target.nbytes() - out_offsets(i))
             throw std::invalid_argument("a record does not fit the data or the output");
     }
-    constexpr size_t kMoreThanCaches = 16u << 20;  // smaller output is likely hashed or sent on at once
     DecodeJob job{kernels_named(isa), in.data(), offsets.data(), target.data(), out_offsets.data(),
                   target.nbytes() > kMoreThanCaches, {}, {}};
     {

@@ -25,7 +25,6 @@ struct FrameNotes {
 struct FrameWorkspace {
     RansPlaneEncoder encoders[kMaxPlanes];
     RansPlaneDecoder decoders[kMaxPlanes];
-    std::vector<uint8_t> planes[kMaxPlanes];
     bool past_cache = false;  // decoded bytes are not read again soon
     std::vector<uint8_t> sample;
     std::vector<size_t> unit_ends;

@@ -13,6 +13,7 @@ constexpr uint32_t kNoiseEntropy = kEightBits - (kEightBits >> 6);  // above 7.8
 
 struct PlanePlan {
     PlaneCodec codec = PlaneCodec::kRaw;
+    uint32_t entropy_q16 = 0;  // at a glance
     PlaneModels models;
 };
 
@@ -85,10 +86,11 @@ bool all_one_byte(const std::vector<Histogram>& units) {
 }
 
 PlanePlan plan_plane(const uint8_t* plane, size_t taken, size_t numel, bool exponent, FrameWorkspace& w) {
-    if (!exponent && glance(plane, taken).entropy_q16() > kNoiseEntropy) return {};
+    PlanePlan plan;
+    plan.entropy_q16 = glance(plane, taken).entropy_q16();
+    if (!exponent && plan.entropy_q16 > kNoiseEntropy) return plan;
     count_units(plane, w.unit_ends, w.units);
     const bool sampled = taken < numel;
-    PlanePlan plan;
     plan.codec = all_one_byte(w.units) ? PlaneCodec::kConstant : PlaneCodec::kRans;
     if (plan.codec == PlaneCodec::kConstant && !sampled) return plan;
     plan.models = plan_models(w.units, numel, sampled);  // a constant's, too: the rest may turn out to differ
@@ -112,43 +114,42 @@ size_t plan_frame(const Kernels& kernels, Layout layout, const uint8_t* in, size
     return taken;
 }
 
-/// Split tile by tile, forwards as the hardware fetches: raw planes to their place in the frame, rANS planes to buffers that
-/// stay in L2. Returns the first plane that was planned constant and is not, or -1.
-int split_planes(const Kernels& kernels, Layout layout, const uint8_t* in, size_t numel, const FramePlan& plan,
-                 FrameWorkspace& w, uint8_t* const* raw) {
+/// The planes of a tile that are not written straight to the frame.
+struct Tile {
+    alignas(64) uint8_t planes[kMaxPlanes][kTile];
+};
+
+/// The split of elements [first, first + n): raw planes go to their place in the frame, others to the tile.
+PendingSplit split_of(Layout layout, const uint8_t* in, size_t first, size_t n, const FramePlan& plan, Tile& tile,
+                      uint8_t* const* raw) {
     const LayoutFacts& f = facts(layout);
-    alignas(64) uint8_t tile[kMaxPlanes][kTile];
-    const SplitPlanes split = kernels.split[static_cast<int>(layout)];
+    PendingSplit split{layout, in + first * static_cast<size_t>(f.item_nbytes), {}, n};
     for (int p = 0; p < f.plane_count; ++p)
-        if (plan.plane[p].codec == PlaneCodec::kRans) w.planes[p].resize(group_count_for(numel) * kLanes);
-    for (size_t first = 0; first < numel; first += kTile) {
-        const size_t n = std::min(kTile, numel - first);
-        uint8_t* planes[kMaxPlanes];
-        for (int p = 0; p < f.plane_count; ++p) {
-            const PlaneCodec codec = plan.plane[p].codec;
-            planes[p] = codec == PlaneCodec::kRaw    ? raw[p] + first
-                        : codec == PlaneCodec::kRans ? w.planes[p].data() + first
-                                                     : tile[p];
-        }
-        split(in + first * static_cast<size_t>(f.item_nbytes), n, planes);
-        for (int p = 0; p < f.plane_count; ++p) {
-            if (plan.plane[p].codec != PlaneCodec::kConstant) continue;
-            if (first == 0) *raw[p] = tile[p][0];
-            if (tile[p][0] != *raw[p] || std::memcmp(tile[p], tile[p] + 1, n - 1)) return p;
-        }
-    }
-    return -1;
+        split.planes[p] = plan.plane[p].codec == PlaneCodec::kRaw ? raw[p] + first : tile.planes[p];
+    return split;
 }
 
-/// Code the buffered rANS planes, last tile first.
-void encode_planes(const Kernels& kernels, Layout layout, size_t numel, const FramePlan& plan, FrameWorkspace& w) {
-    for (int p = 0; p < facts(layout).plane_count; ++p) {
-        if (plan.plane[p].codec != PlaneCodec::kRans) continue;
-        for (size_t end = numel; end > 0;) {
-            const size_t first = (end - 1) / kTile * kTile;
-            w.encoders[p].encode_tile(kernels, w.planes[p].data() + first, end - first);
-            end = first;
+/// Split and code tile by tile, the last one first; a tile is split while the one behind it is coded.
+/// Returns a plane that was planned constant and is not, or -1.
+int encode_tiles(const Kernels& kernels, Layout layout, const uint8_t* in, size_t numel, const FramePlan& plan,
+                 FrameWorkspace& w, uint8_t* const* raw) {
+    Tile tiles[2];
+    size_t first = (numel - 1) / kTile * kTile, n = numel - first;
+    PendingSplit pending = split_of(layout, in, first, n, plan, tiles[0], raw);
+    for (size_t turn = 0;; turn ^= 1) {
+        kernels.split[static_cast<int>(layout)](pending.in, pending.numel, pending.planes);
+        pending.numel = 0;
+        if (first) pending = split_of(layout, in, first - kTile, kTile, plan, tiles[turn ^ 1], raw);
+        for (int p = 0; p < facts(layout).plane_count; ++p) {
+            uint8_t* bytes = tiles[turn].planes[p];
+            if (plan.plane[p].codec == PlaneCodec::kRans) w.encoders[p].encode_tile(kernels, bytes, n, pending);
+            if (plan.plane[p].codec != PlaneCodec::kConstant) continue;
+            if (first + n == numel) *raw[p] = *bytes;
+            if (*bytes != *raw[p] || std::memcmp(bytes, bytes + 1, n - 1)) return p;
         }
+        if (!first) return -1;
+        first -= kTile;
+        n = kTile;
     }
 }
 
@@ -188,11 +189,10 @@ Outcome try_plan(const Kernels& kernels, Layout layout, const uint8_t* in, size_
         if (plan.plane[p].codec == PlaneCodec::kConstant) raw[p] = writer.skip(1);
         if (plan.plane[p].codec == PlaneCodec::kRans) w.encoders[p].start(plan.plane[p].models, numel);
     }
-    if (const int p = split_planes(kernels, layout, in, numel, plan, w, raw); p >= 0) {
+    if (const int p = encode_tiles(kernels, layout, in, numel, plan, w, raw); p >= 0) {
         plan.plane[p].codec = PlaneCodec::kRans;
         return Outcome::kReplan;
     }
-    encode_planes(kernels, layout, numel, plan, w);
     for (int p = 0; p < f.plane_count; ++p) {
         if (plan.plane[p].codec != PlaneCodec::kRans) continue;
         const size_t bound = w.encoders[p].payload_bound();
@@ -237,11 +237,10 @@ bool has_repeats(const uint8_t* sample, size_t stride, size_t planes, size_t tak
 }
 
 /// Bytes of a plane that zstd may still make something of.
-size_t weak_nbytes(const PlanePlan& plan, const uint8_t* sample, size_t taken, size_t numel) {
+size_t weak_nbytes(const PlanePlan& plan, size_t numel) {
     constexpr uint32_t kOneBit = 1u << 16;
-    const uint32_t entropy = plan.codec == PlaneCodec::kConstant ? 0 : glance(sample, taken).entropy_q16();
-    if (plan.codec == PlaneCodec::kRaw) return entropy <= kNoiseEntropy ? numel : 0;
-    return plan.codec == PlaneCodec::kRans && entropy < kOneBit ? numel : 0;
+    if (plan.codec == PlaneCodec::kRaw) return plan.entropy_q16 <= kNoiseEntropy ? numel : 0;
+    return plan.codec == PlaneCodec::kRans && plan.entropy_q16 < kOneBit ? numel : 0;
 }
 
 void take_notes(Layout layout, size_t taken, size_t numel, const FramePlan& plan, const FrameWorkspace& w,
@@ -253,8 +252,7 @@ void take_notes(Layout layout, size_t taken, size_t numel, const FramePlan& plan
         has_repeats(w.sample.data(), stride, static_cast<size_t>(f.plane_count), taken))
         notes.repetitive_nbytes += nbytes;
     for (int p = 0; p < f.plane_count; ++p)
-        notes.compressible_nbytes +=
-            weak_nbytes(plan.plane[p], w.sample.data() + static_cast<size_t>(p) * stride, taken, numel);
+        notes.compressible_nbytes += weak_nbytes(plan.plane[p], numel);
 }
 
 }  // namespace

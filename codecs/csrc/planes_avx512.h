@@ -72,32 +72,59 @@ void join_bf16_avx512(const uint8_t* const* planes, size_t n, uint8_t* out) {
     join_bf16(pending.planes, pending.numel, pending.out);
 }
 
-/// Indices of the low and of the high bytes of 64 words in two registers.
-struct ByteDeal {
-    __m512i low, high;
-    ByteDeal() {
-        alignas(64) uint8_t index[2][64];
-        for (int i = 0; i < 64; ++i) {
-            index[0][i] = static_cast<uint8_t>(2 * i);
-            index[1][i] = static_cast<uint8_t>(2 * i + 1);
-        }
-        low = _mm512_load_si512(index[0]);
-        high = _mm512_load_si512(index[1]);
+/// A split of BF16, 64 elements a step.
+class Bf16Split {
+public:
+    explicit Bf16Split(PendingSplit& pending)
+        : pending_(pending), in_(pending.in), e_(pending.planes[0]), s_(pending.planes[1]), left_(pending.numel) {
+        alignas(64) static constexpr auto kBytes = [] {
+            struct { uint8_t low[64], high[64]; } bytes{};  // of 64 words in two registers
+            for (int i = 0; i < 64; ++i) {
+                bytes.low[i] = static_cast<uint8_t>(2 * i);
+                bytes.high[i] = static_cast<uint8_t>(2 * i + 1);
+            }
+            return bytes;
+        }();
+        low_ = _mm512_loadu_si512(kBytes.low);
+        high_ = _mm512_loadu_si512(kBytes.high);
     }
+    /// What was done is no longer pending.
+    ~Bf16Split() {
+        pending_.in = in_;
+        pending_.planes[0] = e_;
+        pending_.planes[1] = s_;
+        pending_.numel = left_;
+    }
+    Bf16Split(const Bf16Split&) = delete;
+    Bf16Split& operator=(const Bf16Split&) = delete;
+
+    bool more() const { return left_ >= kElements; }
+    void step() {
+        for (size_t line = 0; line < 2; ++line) __builtin_prefetch(in_ - kBehind + 64 * line);
+        const __m512i a = _mm512_loadu_si512(in_), b = _mm512_loadu_si512(in_ + 64);
+        const __m512i first = _mm512_shldi_epi16(a, a, 1), second = _mm512_shldi_epi16(b, b, 1);
+        _mm512_storeu_si512(e_, _mm512_permutex2var_epi8(first, high_, second));
+        _mm512_storeu_si512(s_, _mm512_permutex2var_epi8(first, low_, second));
+        in_ += 2 * kElements;
+        e_ += kElements;
+        s_ += kElements;
+        left_ -= kElements;
+    }
+
+private:
+    static constexpr size_t kElements = 64;
+    static constexpr size_t kBehind = 2 * kTile;  // encoders take the tile before next
+    PendingSplit& pending_;
+    const uint8_t* in_;
+    uint8_t *e_, *s_;
+    size_t left_;
+    __m512i low_, high_;
 };
 
-void split_bf16_lines(const uint8_t* in, size_t n, uint8_t* const* planes) {
-    const ByteDeal deal;
-    uint8_t *e = planes[0], *s = planes[1];
-    size_t left = n;
-    for (; left >= 64; left -= 64, in += 128, e += 64, s += 64) {
-        const __m512i a = _mm512_loadu_si512(in), b = _mm512_loadu_si512(in + 64);
-        const __m512i first = _mm512_shldi_epi16(a, a, 1), second = _mm512_shldi_epi16(b, b, 1);
-        _mm512_storeu_si512(e, _mm512_permutex2var_epi8(first, deal.high, second));
-        _mm512_storeu_si512(s, _mm512_permutex2var_epi8(first, deal.low, second));
-    }
-    uint8_t* const rest[2] = {e, s};
-    split_bf16(in, left, rest);
+void split_bf16_avx512(const uint8_t* in, size_t n, uint8_t* const* planes) {
+    PendingSplit pending{Layout::kBf16, in, {planes[0], planes[1]}, n};
+    for (Bf16Split split(pending); split.more();) split.step();
+    split_bf16(pending.in, pending.numel, pending.planes);
 }
 
 }  // namespace

@@ -164,6 +164,7 @@ const Kernels kAvx2Kernels = {"avx2",
                               nullptr,
                               nullptr,
                               encode_tile,
+                              nullptr,
                               FREEBITS_JOIN_TABLE(join_bf16),
                               FREEBITS_SPLIT_TABLE(split_bf16),
                               crc32c_sse42};

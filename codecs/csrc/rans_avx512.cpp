@@ -99,7 +99,8 @@ inline unsigned decode_group(const DecodeTables& t, Lanes& x, __m512i bytes, uin
 }
 
 struct NothingBeside {
-    explicit NothingBeside(PendingJoin&) {}
+    template <class Pending>
+    explicit NothingBeside(Pending&) {}
     static bool more() { return false; }
     static void step() {}
 };
@@ -213,8 +214,9 @@ inline unsigned encode_group(const EncodeTables& t, Lanes& x, __m512i symbols, u
     return given;
 }
 
-template <int K>
-void encode_tile_of(RansCoder& coder, size_t group_count, const uint8_t* in, TileEscapes& escapes) {
+template <int K, class Beside>
+void encode_tile_of(RansCoder& coder, size_t group_count, const uint8_t* in, TileEscapes& escapes, PendingSplit& pending) {
+    Beside beside(pending);
     const EncodeTables tables(coder.model);
     Lanes x[K];
     uint8_t* out[K];
@@ -225,6 +227,7 @@ void encode_tile_of(RansCoder& coder, size_t group_count, const uint8_t* in, Til
     size_t g = group_count;
     const auto one = [&](size_t group, int k) {
         out[k] -= encode_group(tables, x[k], _mm512_loadu_si512(in + group * kLanes), out[k], escapes.lanes + group);
+        if (beside.more()) beside.step();
     };
     for (; g % K != 0; --g) one(g - 1, static_cast<int>((g - 1) & (K - 1)));
     for (; g != 0; g -= K)
@@ -236,10 +239,23 @@ void encode_tile_of(RansCoder& coder, size_t group_count, const uint8_t* in, Til
     escapes.groups = groups_with_escapes(escapes, group_count);
 }
 
+template <class Beside>
+void encode_tile_beside(RansCoder& coder, size_t group_count, const uint8_t* in, TileEscapes& escapes,
+                        PendingSplit& pending) {
+    if (coder.stream_count == 4) return encode_tile_of<4, Beside>(coder, group_count, in, escapes, pending);
+    if (coder.stream_count == 2) return encode_tile_of<2, Beside>(coder, group_count, in, escapes, pending);
+    encode_tile_of<1, Beside>(coder, group_count, in, escapes, pending);
+}
+
 void encode_tile(RansCoder& coder, size_t group_count, const uint8_t* in, TileEscapes& escapes) {
-    if (coder.stream_count == 4) return encode_tile_of<4>(coder, group_count, in, escapes);
-    if (coder.stream_count == 2) return encode_tile_of<2>(coder, group_count, in, escapes);
-    encode_tile_of<1>(coder, group_count, in, escapes);
+    PendingSplit none;
+    encode_tile_beside<NothingBeside>(coder, group_count, in, escapes, none);
+}
+
+void encode_beside_split(RansCoder& coder, size_t group_count, const uint8_t* in, TileEscapes& escapes,
+                         PendingSplit& pending) {
+    if (pending.layout == Layout::kBf16) return encode_tile_beside<Bf16Split>(coder, group_count, in, escapes, pending);
+    encode_tile_beside<NothingBeside>(coder, group_count, in, escapes, pending);
 }
 
 }  // namespace
@@ -249,8 +265,9 @@ const Kernels kAvx512Kernels = {"avx512",
                                 decode_beside_join,
                                 join_lines,
                                 encode_tile,
+                                encode_beside_split,
                                 FREEBITS_JOIN_TABLE(join_bf16_avx512),
-                                FREEBITS_SPLIT_TABLE(split_bf16_lines),
+                                FREEBITS_SPLIT_TABLE(split_bf16_avx512),
                                 crc32c_vpclmul};
 
 }  // namespace freebits

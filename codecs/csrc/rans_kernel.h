@@ -92,6 +92,16 @@ inline constexpr size_t kMaxLeft = 64;
 using RansDecodeBesideJoin = bool (*)(RansCoder& coder, size_t group_count, uint8_t* out, TileEscapes& escapes,
                                       PendingJoin& pending);
 
+/// A split that waits to be done, of numel elements at `in` to their planes, and RansEncodeTile with as much of it beside.
+struct PendingSplit {
+    Layout layout = Layout::kBytes;
+    const uint8_t* in = nullptr;
+    uint8_t* planes[kMaxPlanes] = {};
+    size_t numel = 0;
+};
+using RansEncodeBesideSplit = void (*)(RansCoder& coder, size_t group_count, const uint8_t* in, TileEscapes& escapes,
+                                       PendingSplit& pending);
+
 /// Everything that exists once per instruction set. All sets write and read the same bytes.
 struct Kernels {
     const char* name;
@@ -99,6 +109,7 @@ struct Kernels {
     RansDecodeBesideJoin rans_decode_beside_join;  // nullptr: there is nothing to win
     JoinLines join_lines;                          // as above
     RansEncodeTile rans_encode_tile;
+    RansEncodeBesideSplit rans_encode_beside_split;  // nullptr: there is nothing to win
     JoinPlanes join[kLayoutCount];
     SplitPlanes split[kLayoutCount];
     uint32_t (*crc32c)(uint32_t crc, const uint8_t* data, size_t nbytes);

@@ -211,6 +211,7 @@ const Kernels kNeonKernels = {"neon",
                               nullptr,
                               nullptr,
                               encode_tile,
+                              nullptr,
                               FREEBITS_JOIN_TABLE(join_bf16),
                               FREEBITS_SPLIT_TABLE(split_bf16),
                               crc32c_arm};

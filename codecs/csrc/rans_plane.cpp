@@ -46,7 +46,7 @@ void RansPlaneEncoder::start(const PlaneModels& plan, size_t numel) {
     }
 }
 
-void RansPlaneEncoder::encode_tile(const Kernels& kernels, uint8_t* tile, size_t n) {
+void RansPlaneEncoder::encode_tile(const Kernels& kernels, uint8_t* tile, size_t n, PendingSplit& pending) {
     if (!tiles_left_) {
         const ModelSegment& segment = plan_->segments[--segment_];
         tiles_left_ = segment.tile_count;
@@ -56,7 +56,10 @@ void RansPlaneEncoder::encode_tile(const Kernels& kernels, uint8_t* tile, size_t
     const size_t groups = group_count_for(n);
     std::fill(tile + n, tile + groups * kLanes, likeliest(coder_.model));  // never an escape
     TileEscapes escapes;
-    kernels.rans_encode_tile(coder_, groups, tile, escapes);
+    if (kernels.rans_encode_beside_split)
+        kernels.rans_encode_beside_split(coder_, groups, tile, escapes, pending);
+    else
+        kernels.rans_encode_tile(coder_, groups, tile, escapes);
     if (!coder_.model.has_escape) return;
     for (uint64_t with = escapes.groups; with;) {
         const size_t g = static_cast<size_t>(take_highest(with));

@@ -105,6 +105,7 @@ void encode_tile(RansCoder& coder, size_t group_count, const uint8_t* in, TileEs
 }  // namespace
 
 const Kernels kScalarKernels = {
-    "scalar", decode_tile, nullptr, nullptr, encode_tile, FREEBITS_JOIN_TABLE(join_bf16), FREEBITS_SPLIT_TABLE(split_bf16), crc32c_tables};
+    "scalar", decode_tile, nullptr, nullptr, encode_tile, nullptr, FREEBITS_JOIN_TABLE(join_bf16),
+    FREEBITS_SPLIT_TABLE(split_bf16), crc32c_tables};
 
 }  // namespace freebits

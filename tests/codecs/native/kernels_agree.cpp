@@ -63,7 +63,8 @@ TileEscapes cut(const TileEscapes& escapes, size_t groups) {
 }
 bool same(const TileEscapes& a, const TileEscapes& b) { return !std::memcmp(&a, &b, sizeof a); }
 
-Encoded encode(const Kernels& kernels, const Plane& plane) {
+/// `pending`: a split of other memory, some of which may be done beside.
+Encoded encode(const Kernels& kernels, const Plane& plane, PendingSplit* pending = nullptr) {
     RansCoder coder{};
     coder.stream_count = plane.stream_count;
     std::vector<std::unique_ptr<GuardedBytes>> space;
@@ -81,7 +82,10 @@ Encoded encode(const Kernels& kernels, const Plane& plane) {
         std::copy(tile.bytes.begin(), tile.bytes.end(), bytes);
         coder.model = tile.source.model;
         TileEscapes escapes{};
-        kernels.rans_encode_tile(coder, tile.groups(), bytes, escapes);
+        if (pending && kernels.rans_encode_beside_split)
+            kernels.rans_encode_beside_split(coder, tile.groups(), bytes, escapes, *pending);
+        else
+            kernels.rans_encode_tile(coder, tile.groups(), bytes, escapes);
         result.escapes.insert(result.escapes.begin(), cut(escapes, tile.groups()));
     }
     for (int k = 0; k < plane.stream_count; ++k) {
@@ -239,7 +243,7 @@ void check_planes(Random& random) {
             for (size_t n = 0; n <= 300; ++n) check_layout(random, *kernels, layout, n, n % 3);
 }
 
-// --- joins beside decoding ------------------------------------------------------------------------------------------
+// --- joins beside decoding, splits beside encoding ------------------------------------------------------------------
 
 struct BesideOutcome {
     bool sound;
@@ -298,10 +302,34 @@ void check_beside(Random& random, Layout layout, size_t n, bool past_cache) {
     }
 }
 
-void check_joins_beside(Random& random) {
+void check_split_beside(Random& random, Layout layout, size_t n) {
+    const LayoutFacts& shape = facts(layout);
+    const size_t nbytes = n * static_cast<size_t>(shape.item_nbytes);
+    const GuardedBytes in(nbytes);
+    random.fill(in.tail(nbytes), nbytes);
+    const Plane plane(random, 1 << random.below(3), {1 + random.below(kTileGroups)});
+    const Encoded wanted = encode(kScalarKernels, plane);
+    const PlaneMemory scalar(shape.plane_count, n);
+    kScalarKernels.split[static_cast<int>(layout)](in.tail(nbytes), n, scalar.at);
+    for (const Kernels* kernels : available_kernels()) {
+        const PlaneMemory planes(shape.plane_count, n);
+        PendingSplit pending{layout, in.tail(nbytes), {}, n};
+        std::copy(planes.at, planes.at + shape.plane_count, pending.planes);
+        const Encoded own = encode(*kernels, plane, &pending);
+        kernels->split[static_cast<int>(layout)](pending.in, pending.numel, pending.planes);
+        require(own.streams == wanted.streams && own.states == wanted.states && planes.equals(scalar, n), *kernels,
+                "splits or encodes differently side by side: layout " + std::to_string(static_cast<int>(layout)) + ", " +
+                    std::to_string(n) + " elements beside " + plane.text());
+    }
+}
+
+void check_side_by_side(Random& random) {
     for (int layout = 0; layout < kLayoutCount; ++layout)
-        for (int i = 0; i < 60; ++i)
-            check_beside(random, static_cast<Layout>(layout), random.below(i % 2 ? 200 : kTile + kMaxLeft), i % 3);
+        for (int i = 0; i < 60; ++i) {
+            const size_t n = random.below(i % 2 ? 200 : kTile + kMaxLeft);
+            check_beside(random, static_cast<Layout>(layout), n, i % 3);
+            check_split_beside(random, static_cast<Layout>(layout), n);
+        }
 }
 
 // --- CRC-32C --------------------------------------------------------------------------------------------------------
@@ -334,7 +362,7 @@ int main() {
     Random random(20240229);
     check_rans(random);
     check_planes(random);
-    check_joins_beside(random);
+    check_side_by_side(random);
     check_crc(random);
     for (const Kernels* kernels : available_kernels()) std::printf("%s agrees\n", kernels->name);
 }
