@@ -111,7 +111,8 @@ public:
         FrameNotes notes;
         const size_t stored = encode_chunk(job_.kernels, job_.data + first, start, n, overlap.first, overlap.second,
                                            job_.effort, workspace_, record + kRecordHeader, notes);
-        write_record_header(job_.kernels, record, static_cast<uint32_t>(n), static_cast<uint32_t>(stored));
+        write_record_header(job_.kernels, record, start / job_.chunk_nbytes, static_cast<uint32_t>(n),
+                            static_cast<uint32_t>(stored));
         job_.notes.stored_nbytes[i] = static_cast<uint32_t>(stored);
         job_.notes.compressible_nbytes[i] = static_cast<uint32_t>(notes.compressible_nbytes);
         job_.notes.repetitive_nbytes[i] = static_cast<uint32_t>(notes.repetitive_nbytes);

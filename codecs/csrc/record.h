@@ -25,10 +25,13 @@ inline RecordHeader read_record_header(const uint8_t* p) {
     return {p[0], p[1], get_u32(p + 4), get_u32(p + 8), get_u32(p + 12)};
 }
 
-/// kind, flags, two zero bytes, decoded length, stored length, CRC-32C of the 12 bytes before and the payload after it.
-inline void write_record_header(const Kernels& kernels, uint8_t* record, uint32_t nbytes, uint32_t stored_nbytes) {
+/// kind, flags, the low 16 bits of the chunk's number, decoded length, stored length, CRC-32C of the 12 bytes before and the payload after it.
+inline void write_record_header(const Kernels& kernels, uint8_t* record, uint64_t chunk, uint32_t nbytes,
+                                uint32_t stored_nbytes) {
     record[0] = kChunkKind;
-    record[1] = record[2] = record[3] = 0;
+    record[1] = 0;
+    record[2] = static_cast<uint8_t>(chunk);
+    record[3] = static_cast<uint8_t>(chunk >> 8);
     put_u32(record + 4, nbytes);
     put_u32(record + 8, stored_nbytes);
     put_u32(record + 12,

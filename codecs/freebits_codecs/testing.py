@@ -127,15 +127,17 @@ def safetensors(tensors: Iterable[tuple[str, bytes]]) -> bytes:
 
 @dataclass(slots=True)
 class RecordParts:
-    """What a record says of itself; its stored length and checksum follow from the payload."""
+    """What a record says of itself; stored length, checksum and, unless given, number follow."""
 
     nbytes: int
     payload: bytes
     flags: int = 0
     kind: bytes = CHUNK
+    number: int | None = None
 
-    def pack(self) -> bytes:
-        return Record.pack(self.kind, self.flags, self.nbytes, self.payload)
+    def pack(self, chunk: int) -> bytes:
+        number = chunk if self.number is None else self.number
+        return Record.pack(self.kind, self.flags, number, self.nbytes, self.payload)
 
 
 @dataclass(slots=True)
@@ -164,7 +166,9 @@ class Parts:
 
     def container(self, *, stored_nbytes: list[int] | None = None, **footer: Any) -> bytes:
         """The container; `stored_nbytes` replaces the index, `footer` fields of the footer."""
-        front = Header(self.chunk_nbytes).pack() + b"".join(record.pack() for record in self.records)
+        front = Header(self.chunk_nbytes).pack() + b"".join(
+            record.pack(chunk) for chunk, record in enumerate(self.records)
+        )
         true_index = [len(record.payload) for record in self.records]
         index = pack_index(np.array(true_index if stored_nbytes is None else stored_nbytes, np.uint32))
         honest = Footer(len(self.records), sum(record.nbytes for record in self.records), len(front), self.sha256)

@@ -18,6 +18,7 @@ from freebits_codecs.container.decoder import inflate
 from freebits_codecs.container.frames import parse_payload
 from freebits_codecs.container.records import INDEX, ZSTD_FLAG
 from freebits_codecs.errors import CodecError, CorruptContainer, DigestMismatch, FormatError, TruncatedContainer
+from freebits_codecs.reference import decode_container
 from freebits_codecs.testing import Parts, RecordParts
 
 Small = tuple[bytes, bytes]
@@ -175,10 +176,38 @@ def test_relabelled_records_raise(small_with_digest: Small, read: Callable[[byte
             assert isinstance(outcome(read, parts.container(nbytes=footer_nbytes)), CodecError)
 
 
+def _raw_chunks(original: bytes) -> list[RecordParts]:
+    return [RecordParts(4096, b"\0\0\x80\x20\0" + original[at : at + 4096]) for at in range(0, len(original), 4096)]
+
+
+@pytest.mark.parametrize("order", [(1, 0, 2), (0, 0, 2), (2, 1, 0)])
+def test_chunks_that_changed_places_raise(order: tuple[int, ...]) -> None:
+    """Their records are sound and of equal length, there is no digest, and only some of them are read."""
+    records = _raw_chunks(np.random.default_rng(4).bytes(3 * 4096))
+    for number, record in enumerate(records):
+        record.number = number
+    bad = Parts([records[i] for i in order], chunk_nbytes=4096).container()
+    for read in (decode, read_stream, decode_container):
+        assert isinstance(outcome(read, bad), CorruptContainer)
+    reader = ContainerReader(BytesSource(bad))
+    for chunk, found in enumerate(order):
+        if chunk != found:
+            with pytest.raises(CorruptContainer, match="chunk number"):
+                reader.read(chunk * 4096, chunk * 4096 + 1)
+
+
+def test_chunk_numbers_start_again_after_65536() -> None:
+    parts = Parts(_raw_chunks(bytes(4096)) * ((1 << 16) + 1), chunk_nbytes=4096)
+    assert ContainerReader(BytesSource(parts.container())).read((1 << 16) * 4096, (1 << 28) + 4096) == bytes(4096)
+    parts.records[-1] = RecordParts(4096, parts.records[-1].payload, number=1)
+    with pytest.raises(CorruptContainer, match="chunk number"):
+        ContainerReader(BytesSource(parts.container())).read((1 << 16) * 4096, (1 << 28) + 4096)
+
+
 def test_swapped_and_repeated_chunks_do_not_pass_the_digest() -> None:
-    """Chunks of equal length in another order are only seen by the digest; it sees them."""
+    """Chunks in another order, numbered anew, are only seen by the digest; it sees them."""
     original = np.random.default_rng(4).bytes(3 * 4096)
-    records = [RecordParts(4096, b"\0\0\x80\x20\0" + original[at : at + 4096]) for at in range(0, 3 * 4096, 4096)]
+    records = _raw_chunks(original)
     good = Parts(records, chunk_nbytes=4096)
     assert decode(good.container()) == original
     digest = Parts.of(encode(original, sha256=True)).sha256

@@ -92,10 +92,11 @@ class _Window:
     def pack(self, number: int, packing: Packing, payload: memoryview) -> bytes | None:
         """The chunk's record with a zstd payload, if that is smaller."""
         chunk = self.chunk(number)
-        offset = self.offset + number * self._encoder.chunk_nbytes
+        in_file = self.offset // self._encoder.chunk_nbytes + number
+        offset = in_file * self._encoder.chunk_nbytes
         split = partial(self._encoder.split_payload, chunk, offset)
         packed = packing.pack(payload, (partial(split, self._extents), partial(split, NO_EXTENTS)))
-        return None if packed is None else Record.pack(CHUNK, ZSTD_FLAG, len(chunk), packed)
+        return None if packed is None else Record.pack(CHUNK, ZSTD_FLAG, in_file, len(chunk), packed)
 
 
 def _repack(

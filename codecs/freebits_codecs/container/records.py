@@ -27,6 +27,9 @@ MIN_CHUNK_LOG2, MAX_CHUNK_LOG2 = 12, 24
 MAX_CHUNKS = 1 << 28
 """Chunks of one container; 256 TiB at the usual chunk size."""
 
+CHUNK_NUMBERS = 1 << 16
+"""A record carries its chunk's number modulo this: of chunks that changed places the readers of a range know."""
+
 PAYLOAD_SLACK_NBYTES = 64
 """A payload is at most this much longer than its chunk: one raw frame."""
 
@@ -88,18 +91,22 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """The 16 bytes before a payload; `crc` covers the twelve bytes before it and the payload."""
+    """The 16 bytes before a payload; `crc` covers the twelve bytes before it and the payload.
+
+    `number` is that of the chunk modulo CHUNK_NUMBERS, 0 for the index.
+    """
 
     kind: bytes
     flags: int
+    number: int
     nbytes: int
     stored_nbytes: int
     crc: int
 
     @staticmethod
-    def pack(kind: bytes, flags: int, nbytes: int, payload: bytes) -> bytes:
+    def pack(kind: bytes, flags: int, number: int, nbytes: int, payload: bytes) -> bytes:
         """Header and payload."""
-        body = _RECORD.pack(kind, flags, 0, nbytes, len(payload))
+        body = _RECORD.pack(kind, flags, number % CHUNK_NUMBERS, nbytes, len(payload))
         return b"".join((body, crc32c(payload, crc32c(body)).to_bytes(4, "little"), payload))
 
     @staticmethod
@@ -107,9 +114,9 @@ class Record:
         """The record whose 16 bytes begin at `data[0]` and lie at `offset` of the container."""
         if len(data) < RECORD_NBYTES:
             raise TruncatedContainer("record header", offset=offset, found=len(data), expected=RECORD_NBYTES)
-        kind, flags, reserved, nbytes, stored_nbytes = _RECORD.unpack_from(data)
-        record = Record(kind, flags, nbytes, stored_nbytes, int.from_bytes(data[12:16], "little"))
-        if kind not in (CHUNK, INDEX) or flags & ~ZSTD_FLAG or reserved:
+        kind, flags, number, nbytes, stored_nbytes = _RECORD.unpack_from(data)
+        record = Record(kind, flags, number, nbytes, stored_nbytes, int.from_bytes(data[12:16], "little"))
+        if kind not in (CHUNK, INDEX) or flags & ~ZSTD_FLAG or (kind == INDEX and number):
             raise CorruptContainer(f"record header at byte {offset}", found=bytes(data[:4]), expected="C or I")
         if kind == CHUNK:
             _check_chunk(record, chunk_nbytes, chunk)
@@ -123,6 +130,8 @@ class Record:
 
 
 def _check_chunk(record: Record, chunk_nbytes: int, chunk: int) -> None:
+    if record.number != chunk % CHUNK_NUMBERS:
+        raise CorruptContainer("chunk number", found=record.number, expected=chunk % CHUNK_NUMBERS, chunk=chunk)
     if not 0 < record.nbytes <= chunk_nbytes:
         raise CorruptContainer("decoded length", found=record.nbytes, expected=f"1..{chunk_nbytes}", chunk=chunk)
     if record.stored_nbytes > record.nbytes + PAYLOAD_SLACK_NBYTES:
@@ -133,7 +142,7 @@ def _check_chunk(record: Record, chunk_nbytes: int, chunk: int) -> None:
 def pack_index(stored_nbytes: NDArray[np.uint32]) -> bytes:
     """The index record: the stored length of every chunk, little-endian u32."""
     payload = np.ascontiguousarray(stored_nbytes, "<u4").tobytes()
-    return Record.pack(INDEX, 0, len(payload), payload)
+    return Record.pack(INDEX, 0, 0, len(payload), payload)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ def decode_container(data: bytes, notice: Notice = lambda what, value: None) -> 
             raise CorruptContainer("chunk after a short one", found=record.nbytes, expected="the index")
         if not 1 <= record.nbytes <= chunk_nbytes:
             raise CorruptContainer("decoded length", found=record.nbytes, expected=f"1..{chunk_nbytes}")
+        _expect("chunk number", record.number, len(chunks) % 65536)
         chunks.append(decode_chunk(record.payload, record.nbytes, bool(record.flags), notice))
         stored_nbytes.append(len(record.payload))
         at += 16 + len(record.payload)
@@ -47,6 +48,7 @@ def decode_container(data: bytes, notice: Notice = lambda what, value: None) -> 
 class _Record:
     kind: bytes
     flags: int
+    number: int
     nbytes: int
     payload: bytes
 
@@ -68,19 +70,20 @@ def _header(data: bytes) -> int:
 def _record(data: bytes, at: int) -> _Record:
     """(2.2, 2.3) The record at a place, its CRC checked."""
     _require(data, at, 16, "record header")
-    kind, flags, reserved, nbytes, stored_nbytes, _ = struct.unpack_from("<cBHIII", data, at)
-    if kind not in (b"C", b"I") or reserved or flags > (kind == b"C"):
+    kind, flags, number, nbytes, stored_nbytes, _ = struct.unpack_from("<cBHIII", data, at)
+    if kind not in (b"C", b"I") or flags > (kind == b"C"):
         raise CorruptContainer(f"record header at byte {at}", found=data[at : at + 4], expected="C or I")
     if kind == b"C" and stored_nbytes > nbytes + SLACK_NBYTES:
         raise LimitExceeded("stored length of a chunk", found=stored_nbytes, limit=nbytes + SLACK_NBYTES)
     _require(data, at + 16, stored_nbytes, "record")
     payload = data[at + 16 : at + 16 + stored_nbytes]
     _check_crc("record", data[at : at + 12] + payload, data[at + 12 : at + 16])
-    return _Record(kind, flags, nbytes, payload)
+    return _Record(kind, flags, number, nbytes, payload)
 
 
 def _index(record: _Record, stored_nbytes: list[int]) -> None:
     """(2.3) The index must say what the records said."""
+    _expect("reserved bytes of the index", record.number, 0)
     _expect("index", record.payload, struct.pack(f"<{len(stored_nbytes)}I", *stored_nbytes))
     _expect("index length", record.nbytes, len(record.payload))
 
