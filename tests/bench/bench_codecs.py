@@ -1,9 +1,10 @@
 """Encode and decode speed and ratio of freebits and its peers, side by side in one run.
 
-    python tests/bench/bench_codecs.py [--file FILE] [--min-mib 256] [--rounds 5] [--json]
+    python tests/bench/bench_codecs.py [--file FILE] [--min-mib 256] [--rounds 5] [--fresh-memory] [--json]
 
 Peers take turns within every round, so that a slow moment of the machine hits all of them; each keeps its
-best time. Results go to memory that was used before (`reuse_memory`), for `memcpy` as for everyone. On all
+best time. Results go to memory that was used before (`reuse_memory`), for `memcpy` as for everyone; with
+`--fresh-memory` to new pages each time, as in a process that sets nothing. On all
 cores a library that takes a thread count gets it; any other codes one piece of the file per core, each in a
 process of its own.
 """
@@ -68,14 +69,14 @@ def make_peers(threads: int, *, with_freebits: bool) -> list[Peer]:
     return [*peers, Freebits(threads)] if with_freebits else peers
 
 
-def measure(path: Path, cores: int, rounds: int, *, with_freebits: bool) -> Run:
+def measure(path: Path, cores: int, rounds: int, *, reused: int, with_freebits: bool) -> Run:
     data = memoryview(path.read_bytes())
     run = Run(cores, len(data))
     make = partial(make_peers, with_freebits=with_freebits)
     with ExitStack() as held:
         held.enter_context(on_cores(cores))
         single = partial(make, 1)
-        workers = held.enter_context(PieceWorkers(path, _cut(len(data), cores), single, REUSED_COPIES))
+        workers = held.enter_context(PieceWorkers(path, _cut(len(data), cores), single, reused))
         for _ in range(rounds):
             for peer in make(cores):
                 alone = cores == 1 or peer.threaded
@@ -122,20 +123,24 @@ def main() -> None:
     parser.add_argument("--min-mib", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", action="store_true", help="one JSON object instead of markdown tables")
+    parser.add_argument("--fresh-memory", action="store_true", help="leave malloc as it is: large results are new pages")
     parser.add_argument("--without-freebits", action="store_true", help="peers only")
     arguments = parser.parse_args()
 
     path = arguments.file or benchmark_file(arguments.min_mib << 20)
     nbytes = path.stat().st_size
-    reuse_memory(REUSED_COPIES * nbytes)
+    reused = 0 if arguments.fresh_memory else REUSED_COPIES
+    if reused:
+        reuse_memory(reused * nbytes)
     with_freebits = not arguments.without_freebits
     counts = sorted({1, core_count()})
-    runs = [measure(path, cores, arguments.rounds, with_freebits=with_freebits) for cores in counts]
+    runs = [measure(path, cores, arguments.rounds, reused=reused, with_freebits=with_freebits) for cores in counts]
     machine = machine_line(*VERSIONS)
     if arguments.json:
         print(json.dumps({"machine": machine, "runs": [asdict(run) for run in runs]}, indent=1))
     else:
-        print(f"{machine}; {nbytes / 1e6:.0f} MB of bf16, best of {arguments.rounds}\n")
+        memory = "" if reused else ", fresh memory"
+        print(f"{machine}; {nbytes / 1e6:.0f} MB of bf16, best of {arguments.rounds}{memory}\n")
         print("\n\n".join(map(table, runs)))
 
 

@@ -28,7 +28,7 @@ MUCH = 1 / 50
 PATIENCE_NBYTES = 4 << 20
 """Bytes of one file that may be packed patiently: small files get all, large ones flow."""
 
-_QUICK, _USUAL, _PATIENT = 3, 12, 19
+_QUICK, _USUAL, _PATIENT = 3, 12, 22
 
 
 class Packer:
