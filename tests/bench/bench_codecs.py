@@ -4,9 +4,8 @@
 
 Peers take turns within every round, so that a slow moment of the machine hits all of them; each keeps its
 best time. Results go to memory that was used before (`reuse_memory`), for `memcpy` as for everyone; with
-`--fresh-memory` to new pages each time, as in a process that sets nothing. On all
-cores a library that takes a thread count gets it; any other codes one piece of the file per core, each in a
-process of its own.
+`--fresh-memory` to new pages each time, as in a process that sets nothing. On all cores a library that takes
+a thread count gets it; any other codes one piece of the file per core, each in a process of its own.
 """
 
 from __future__ import annotations
@@ -123,7 +122,7 @@ def main() -> None:
     parser.add_argument("--min-mib", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", action="store_true", help="one JSON object instead of markdown tables")
-    parser.add_argument("--fresh-memory", action="store_true", help="leave malloc as it is: large results are new pages")
+    parser.add_argument("--fresh-memory", action="store_true", help="malloc as it is: large results are new pages")
     parser.add_argument("--without-freebits", action="store_true", help="peers only")
     arguments = parser.parse_args()
 
