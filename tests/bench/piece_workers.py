@@ -65,7 +65,8 @@ class PieceWorkers:
 
 def _serve(pipe: Connection, path: Path, piece: slice, make_peers: MakePeers, reused_copies: int) -> None:
     data = memoryview(path.read_bytes()[piece])
-    reuse_memory(reused_copies * len(data))
+    if reused_copies:
+        reuse_memory(reused_copies * len(data))
     peers = {peer.name: peer for peer in make_peers()}
     peer, held = next(iter(peers.values())), None
     while True:
