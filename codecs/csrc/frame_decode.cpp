@@ -49,9 +49,12 @@ Status read_planes(const Kernels& kernels, ByteReader& in, int plane_count, size
 }
 
 /// A tile's plane, with room in front for what is left of the tile before.
-struct TilePlane {
-    alignas(64) uint8_t left[kMaxLeft];
-    uint8_t bytes[kTile];
+class TilePlane {
+public:
+    uint8_t* bytes() { return memory_ + kMaxLeft; }
+
+private:
+    alignas(64) uint8_t memory_[kMaxLeft + kTile];
 };
 
 void finish(const Kernels& kernels, PendingJoin& pending) {
@@ -67,7 +70,7 @@ void pass_on(const Kernels& kernels, PendingJoin& pending, const PlaneSource* so
     for (int p = 0; p < f.plane_count; ++p) {
         next.planes[p] -= pending.numel;
         if (sources[p].codec != PlaneCodec::kRaw)
-            std::copy_n(pending.planes[p], pending.numel, tile[p].bytes - pending.numel);
+            std::copy_n(pending.planes[p], pending.numel, tile[p].bytes() - pending.numel);
     }
     next.out -= pending.numel * static_cast<size_t>(f.item_nbytes);
     next.numel += pending.numel;
@@ -80,15 +83,15 @@ Status join_tiles(const Kernels& kernels, Layout layout, size_t numel, const Pla
     TilePlane tiles[2][kMaxPlanes];
     for (int p = 0; p < f.plane_count; ++p)
         if (sources[p].codec == PlaneCodec::kConstant)
-            for (auto& tile : tiles) std::fill_n(tile[p].bytes, std::min(kTile, numel), *sources[p].raw);
+            for (auto& tile : tiles) std::fill_n(tile[p].bytes(), std::min(kTile, numel), *sources[p].raw);
     PendingJoin pending;
     for (size_t first = 0, turn = 0; first < numel; first += kTile, turn ^= 1) {
         const size_t n = std::min(kTile, numel - first);
         PendingJoin next{layout, w.past_cache, {}, out + first * static_cast<size_t>(f.item_nbytes), n};
         for (int p = 0; p < f.plane_count; ++p) {
-            next.planes[p] = sources[p].codec == PlaneCodec::kRaw ? sources[p].raw + first : tiles[turn][p].bytes;
+            next.planes[p] = sources[p].codec == PlaneCodec::kRaw ? sources[p].raw + first : tiles[turn][p].bytes();
             if (sources[p].codec == PlaneCodec::kRans)
-                if (Status s = w.decoders[p].decode_tile(kernels, tiles[turn][p].bytes, n, pending); !s.ok()) return s;
+                if (Status s = w.decoders[p].decode_tile(kernels, tiles[turn][p].bytes(), n, pending); !s.ok()) return s;
         }
         if (pending.numel) pass_on(kernels, pending, sources, tiles[turn], next);
         pending = next;
