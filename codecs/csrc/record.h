@@ -25,7 +25,8 @@ inline RecordHeader read_record_header(const uint8_t* p) {
     return {p[0], p[1], get_u32(p + 4), get_u32(p + 8), get_u32(p + 12)};
 }
 
-/// kind, flags, the low 16 bits of the chunk's number, decoded length, stored length, CRC-32C of the 12 bytes before and the payload after it.
+/// kind, flags, the low 16 bits of the chunk's number, decoded length, stored length, CRC-32C of the 12 bytes before and the
+/// payload after it.
 inline void write_record_header(const Kernels& kernels, uint8_t* record, uint64_t chunk, uint32_t nbytes,
                                 uint32_t stored_nbytes) {
     record[0] = kChunkKind;
