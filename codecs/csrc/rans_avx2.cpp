@@ -78,7 +78,7 @@ inline void renormalise(uint16_t* state, const Step& s, __m256i bytes) {
     store256(state, _mm256_blendv_epi8(s.next, fed, s.hungry));
 }
 
-bool decode_tile(RansCoder& coder, size_t group_count, uint8_t* out, TileEscapes& escapes) {
+bool decode_tile(RansCoder& coder, size_t group_count, uint8_t* out, TileEscapes& escapes, PendingJoin&) {
     const SlotTable table(coder.model);
     const __m256i escape = _mm256_set1_epi8(static_cast<char>(coder.model.escape_byte));
     const auto group = [&](uint16_t* state, const uint8_t* in, uint8_t* to, uint64_t& escaped) {
@@ -134,7 +134,7 @@ struct Push {
     }
 };
 
-void encode_tile(RansCoder& coder, size_t group_count, const uint8_t* in, TileEscapes& escapes) {
+void encode_tile(RansCoder& coder, size_t group_count, const uint8_t* in, TileEscapes& escapes, PendingSplit&) {
     const RansModel& m = coder.model;
     const ByteTable table(m);
     const int start = m.has_escape ? m.start[m.entry_count - 1] : -1;  // no other entry starts there
@@ -161,11 +161,9 @@ void encode_tile(RansCoder& coder, size_t group_count, const uint8_t* in, TileEs
 
 const Kernels kAvx2Kernels = {"avx2",
                               decode_tile,
-                              nullptr,
-                              nullptr,
                               encode_tile,
-                              nullptr,
                               FREEBITS_JOIN_TABLE(join_bf16),
+                              nullptr,
                               FREEBITS_SPLIT_TABLE(split_bf16),
                               crc32c_sse42};
 

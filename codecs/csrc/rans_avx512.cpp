@@ -155,12 +155,7 @@ bool decode_tile_beside(RansCoder& coder, size_t group_count, uint8_t* out, Tile
     return decode_tile_of<1, Beside>(coder, group_count, out, escapes, pending);
 }
 
-bool decode_tile(RansCoder& coder, size_t group_count, uint8_t* out, TileEscapes& escapes) {
-    PendingJoin none;
-    return decode_tile_beside<NothingBeside>(coder, group_count, out, escapes, none);
-}
-
-bool decode_beside_join(RansCoder& coder, size_t group_count, uint8_t* out, TileEscapes& escapes, PendingJoin& pending) {
+bool decode_tile(RansCoder& coder, size_t group_count, uint8_t* out, TileEscapes& escapes, PendingJoin& pending) {
     if (pending.layout != Layout::kBf16 || !pending.numel)
         return decode_tile_beside<NothingBeside>(coder, group_count, out, escapes, pending);
     return pending.past_cache ? decode_tile_beside<Bf16Lines<true>>(coder, group_count, out, escapes, pending)
@@ -247,13 +242,7 @@ void encode_tile_beside(RansCoder& coder, size_t group_count, const uint8_t* in,
     encode_tile_of<1, Beside>(coder, group_count, in, escapes, pending);
 }
 
-void encode_tile(RansCoder& coder, size_t group_count, const uint8_t* in, TileEscapes& escapes) {
-    PendingSplit none;
-    encode_tile_beside<NothingBeside>(coder, group_count, in, escapes, none);
-}
-
-void encode_beside_split(RansCoder& coder, size_t group_count, const uint8_t* in, TileEscapes& escapes,
-                         PendingSplit& pending) {
+void encode_tile(RansCoder& coder, size_t group_count, const uint8_t* in, TileEscapes& escapes, PendingSplit& pending) {
     if (pending.layout == Layout::kBf16) return encode_tile_beside<Bf16Split>(coder, group_count, in, escapes, pending);
     encode_tile_beside<NothingBeside>(coder, group_count, in, escapes, pending);
 }
@@ -262,11 +251,9 @@ void encode_beside_split(RansCoder& coder, size_t group_count, const uint8_t* in
 
 const Kernels kAvx512Kernels = {"avx512",
                                 decode_tile,
-                                decode_beside_join,
-                                join_lines,
                                 encode_tile,
-                                encode_beside_split,
                                 FREEBITS_JOIN_TABLE(join_bf16_avx512),
+                                join_lines,
                                 FREEBITS_SPLIT_TABLE(split_bf16_avx512),
                                 crc32c_vpclmul};
 

@@ -54,21 +54,7 @@ struct alignas(64) TileEscapes {
 };
 static_assert(kTileGroups == 64);
 
-/// Decode `group_count` groups (<= kTileGroups, starting at stream 0) into out[group_count * 64].
-/// escapes: which symbols are the escape byte (meaningless when the model has no escape).
-/// returns false when a stream ran past in_end; out is then unspecified.
-using RansDecodeTile = bool (*)(RansCoder& coder, size_t group_count, uint8_t* out, TileEscapes& escapes);
-
-/// Encode group_count groups of bytes, last group first; the counterpart of RansDecodeTile.
-/// escapes: which bytes have no entry of their own.
-/// Each stream must have 64 free bytes below `out` for every one of its groups.
-using RansEncodeTile = void (*)(RansCoder& coder, size_t group_count, const uint8_t* in, TileEscapes& escapes);
-
 inline constexpr int kMaxPlanes = 8;
-
-/// Join planes[p][0..n) into n elements at out, or split them. Planes and out never overlap.
-using JoinPlanes = void (*)(const uint8_t* const* planes, size_t n, uint8_t* out);
-using SplitPlanes = void (*)(const uint8_t* in, size_t n, uint8_t* const* planes);
 
 enum class Layout : uint8_t { kBytes, kBf16, kF16, kF32, kF64, kF8E4M3, kF8E5M2, kInt16, kInt32, kInt64, kCount };
 inline constexpr int kLayoutCount = static_cast<int>(Layout::kCount);
@@ -82,35 +68,45 @@ struct PendingJoin {
     size_t numel = 0;
 };
 
-/// Do a join, but for the last elements where they would write to part of a cache line only: up to kMaxLeft stay pending.
-/// A write to part of a line that is not in the cache makes all later ones wait for it.
-using JoinLines = void (*)(PendingJoin& pending);
-inline constexpr size_t kMaxLeft = 64;
-
-/// RansDecodeTile that does as much of another tile's join as it likes between its groups: loads and stores that go to
-/// memory then run beside the arithmetic, where a join of its own would wait for them.
-using RansDecodeBesideJoin = bool (*)(RansCoder& coder, size_t group_count, uint8_t* out, TileEscapes& escapes,
-                                      PendingJoin& pending);
-
-/// A split that waits to be done, of numel elements at `in` to their planes, and RansEncodeTile with as much of it beside.
+/// A split that waits to be done, of numel elements at `in` to their planes.
 struct PendingSplit {
     Layout layout = Layout::kBytes;
     const uint8_t* in = nullptr;
     uint8_t* planes[kMaxPlanes] = {};
     size_t numel = 0;
 };
-using RansEncodeBesideSplit = void (*)(RansCoder& coder, size_t group_count, const uint8_t* in, TileEscapes& escapes,
-                                       PendingSplit& pending);
+
+// Coding a tile may do as much of another tile's join or split as it likes between its groups (or nothing): loads and stores
+// that go to memory then run beside the arithmetic, where a join or split of its own would wait for them.
+
+/// Decode `group_count` groups (<= kTileGroups, starting at stream 0) into out[group_count * 64].
+/// escapes: which symbols are the escape byte (meaningless when the model has no escape).
+/// returns false when a stream ran past in_end; out is then unspecified.
+using RansDecodeTile = bool (*)(RansCoder& coder, size_t group_count, uint8_t* out, TileEscapes& escapes,
+                                PendingJoin& pending);
+
+/// Encode group_count groups of bytes, last group first; the counterpart of RansDecodeTile.
+/// escapes: which bytes have no entry of their own.
+/// Each stream must have 64 free bytes below `out` for every one of its groups.
+using RansEncodeTile = void (*)(RansCoder& coder, size_t group_count, const uint8_t* in, TileEscapes& escapes,
+                                PendingSplit& pending);
+
+/// Join planes[p][0..n) into n elements at out, or split them. Planes and out never overlap.
+using JoinPlanes = void (*)(const uint8_t* const* planes, size_t n, uint8_t* out);
+using SplitPlanes = void (*)(const uint8_t* in, size_t n, uint8_t* const* planes);
+
+/// Do a join, but for the last elements where they would write to part of a cache line only: up to kMaxLeft stay pending.
+/// A write to part of a line that is not in the cache makes all later ones wait for it.
+using JoinLines = void (*)(PendingJoin& pending);
+inline constexpr size_t kMaxLeft = 64;
 
 /// Everything that exists once per instruction set. All sets write and read the same bytes.
 struct Kernels {
     const char* name;
     RansDecodeTile rans_decode_tile;
-    RansDecodeBesideJoin rans_decode_beside_join;  // nullptr: there is nothing to win
-    JoinLines join_lines;                          // as above
     RansEncodeTile rans_encode_tile;
-    RansEncodeBesideSplit rans_encode_beside_split;  // nullptr: there is nothing to win
     JoinPlanes join[kLayoutCount];
+    JoinLines join_lines;  // nullptr: whole joins are as fast
     SplitPlanes split[kLayoutCount];
     uint32_t (*crc32c)(uint32_t crc, const uint8_t* data, size_t nbytes);
 };

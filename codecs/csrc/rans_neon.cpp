@@ -109,7 +109,7 @@ size_t decode_group(const DecodeTables& t, uint8x16_t escape, uint16_t* state, c
     return movers.all();
 }
 
-bool decode_tile(RansCoder& coder, size_t group_count, uint8_t* out, TileEscapes& escapes) {
+bool decode_tile(RansCoder& coder, size_t group_count, uint8_t* out, TileEscapes& escapes, PendingJoin&) {
     const DecodeTables tables(coder.model);
     const uint8x16_t escape = vdupq_n_u8(coder.model.escape_byte);
     const auto group = [&](uint16_t* state, const uint8_t* in, uint8_t* to, uint64_t& escaped) {
@@ -194,7 +194,7 @@ size_t encode_group(const EncodeTables& t, uint8x16_t escape_rank, uint16_t* sta
     return givers.all();
 }
 
-void encode_tile(RansCoder& coder, size_t group_count, const uint8_t* in, TileEscapes& escapes) {
+void encode_tile(RansCoder& coder, size_t group_count, const uint8_t* in, TileEscapes& escapes, PendingSplit&) {
     const RansModel& m = coder.model;
     const EncodeTables tables(m);
     const uint8x16_t escape_rank = vdupq_n_u8(static_cast<uint8_t>(m.has_escape ? m.entry_count - 1 : -1));
@@ -208,11 +208,9 @@ void encode_tile(RansCoder& coder, size_t group_count, const uint8_t* in, TileEs
 
 const Kernels kNeonKernels = {"neon",
                               decode_tile,
-                              nullptr,
-                              nullptr,
                               encode_tile,
-                              nullptr,
                               FREEBITS_JOIN_TABLE(join_bf16),
+                              nullptr,
                               FREEBITS_SPLIT_TABLE(split_bf16),
                               crc32c_arm};
 

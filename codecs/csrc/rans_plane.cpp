@@ -56,10 +56,7 @@ void RansPlaneEncoder::encode_tile(const Kernels& kernels, uint8_t* tile, size_t
     const size_t groups = group_count_for(n);
     std::fill(tile + n, tile + groups * kLanes, likeliest(coder_.model));  // never an escape
     TileEscapes escapes;
-    if (kernels.rans_encode_beside_split)
-        kernels.rans_encode_beside_split(coder_, groups, tile, escapes, pending);
-    else
-        kernels.rans_encode_tile(coder_, groups, tile, escapes);
+    kernels.rans_encode_tile(coder_, groups, tile, escapes, pending);
     if (!coder_.model.has_escape) return;
     for (uint64_t with = escapes.groups; with;) {
         const size_t g = static_cast<size_t>(take_highest(with));
@@ -184,10 +181,7 @@ Status RansPlaneDecoder::decode_tile(const Kernels& kernels, uint8_t* tile, size
     --tiles_left_;
     const size_t groups = group_count_for(n);
     TileEscapes escapes;
-    const bool sound = kernels.rans_decode_beside_join
-                           ? kernels.rans_decode_beside_join(coder_, groups, tile, escapes, pending)
-                           : kernels.rans_decode_tile(coder_, groups, tile, escapes);
-    if (!sound) return {Fault::kStreamEnd};
+    if (!kernels.rans_decode_tile(coder_, groups, tile, escapes, pending)) return {Fault::kStreamEnd};
     if (!coder_.model.has_escape) return {};
     if (n % kLanes) {  // the padding is nobody's element
         uint64_t& last = escapes.lanes[groups - 1];

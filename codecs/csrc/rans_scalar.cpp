@@ -48,7 +48,7 @@ __attribute__((noinline)) size_t decode_group(const SlotTable& table, uint16_t* 
     return static_cast<size_t>(in - begin);
 }
 
-bool decode_tile(RansCoder& coder, size_t group_count, uint8_t* out, TileEscapes& escapes) {
+bool decode_tile(RansCoder& coder, size_t group_count, uint8_t* out, TileEscapes& escapes, PendingJoin&) {
     const SlotTable table(coder.model);
     const uint8_t escape = coder.model.escape_byte;
     const auto group = [&table, escape](uint16_t* state, const uint8_t* in, uint8_t* to, uint64_t& escaped) {
@@ -88,7 +88,7 @@ __attribute__((noinline)) size_t encode_group(const ByteTable& table, uint16_t* 
     return static_cast<size_t>(end - out);
 }
 
-void encode_tile(RansCoder& coder, size_t group_count, const uint8_t* in, TileEscapes& escapes) {
+void encode_tile(RansCoder& coder, size_t group_count, const uint8_t* in, TileEscapes& escapes, PendingSplit&) {
     const RansModel& m = coder.model;
     const ByteTable table(m);
     const uint64_t any = m.has_escape ? ~0ull : 0;
@@ -105,7 +105,7 @@ void encode_tile(RansCoder& coder, size_t group_count, const uint8_t* in, TileEs
 }  // namespace
 
 const Kernels kScalarKernels = {
-    "scalar", decode_tile, nullptr, nullptr, encode_tile, nullptr, FREEBITS_JOIN_TABLE(join_bf16),
+    "scalar", decode_tile, encode_tile, FREEBITS_JOIN_TABLE(join_bf16), nullptr,
     FREEBITS_SPLIT_TABLE(split_bf16), crc32c_tables};
 
 }  // namespace freebits

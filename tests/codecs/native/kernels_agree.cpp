@@ -64,7 +64,7 @@ TileEscapes cut(const TileEscapes& escapes, size_t groups) {
 bool same(const TileEscapes& a, const TileEscapes& b) { return !std::memcmp(&a, &b, sizeof a); }
 
 /// `pending`: a split of other memory, some of which may be done beside.
-Encoded encode(const Kernels& kernels, const Plane& plane, PendingSplit* pending = nullptr) {
+Encoded encode(const Kernels& kernels, const Plane& plane, PendingSplit& pending) {
     RansCoder coder{};
     coder.stream_count = plane.stream_count;
     std::vector<std::unique_ptr<GuardedBytes>> space;
@@ -82,10 +82,7 @@ Encoded encode(const Kernels& kernels, const Plane& plane, PendingSplit* pending
         std::copy(tile.bytes.begin(), tile.bytes.end(), bytes);
         coder.model = tile.source.model;
         TileEscapes escapes{};
-        if (pending && kernels.rans_encode_beside_split)
-            kernels.rans_encode_beside_split(coder, tile.groups(), bytes, escapes, *pending);
-        else
-            kernels.rans_encode_tile(coder, tile.groups(), bytes, escapes);
+        kernels.rans_encode_tile(coder, tile.groups(), bytes, escapes, pending);
         result.escapes.insert(result.escapes.begin(), cut(escapes, tile.groups()));
     }
     for (int k = 0; k < plane.stream_count; ++k) {
@@ -93,6 +90,11 @@ Encoded encode(const Kernels& kernels, const Plane& plane, PendingSplit* pending
         result.states.emplace_back(coder.stream[k].state, coder.stream[k].state + kLanes);
     }
     return result;
+}
+
+Encoded encode(const Kernels& kernels, const Plane& plane) {
+    PendingSplit none;
+    return encode(kernels, plane, none);
 }
 
 /// What decoding gives up to the first tile that runs past the end.
@@ -130,7 +132,8 @@ Decoded decode(const Kernels& kernels, const Plane& plane, const Encoded& encode
         coder.model = tile.source.model;
         uint8_t* bytes = out.tail(tile.bytes.size());
         TileEscapes escapes{};
-        result.sound = kernels.rans_decode_tile(coder, tile.groups(), bytes, escapes);
+        PendingJoin none;
+        result.sound = kernels.rans_decode_tile(coder, tile.groups(), bytes, escapes, none);
         if (!result.sound) return result;
         result.tiles.emplace_back(bytes, bytes + tile.bytes.size());
         result.escapes.push_back(tile.source.model.has_escape ? cut(escapes, tile.groups()) : TileEscapes{});
@@ -268,9 +271,7 @@ BesideOutcome decode_beside(const Kernels& kernels, const Plane& plane, const En
     std::vector<uint8_t> tile(kTile);
     TileEscapes escapes{};
     BesideOutcome outcome{};
-    outcome.sound = kernels.rans_decode_beside_join
-                        ? kernels.rans_decode_beside_join(coder, plane.tiles[0].groups(), tile.data(), escapes, pending)
-                        : kernels.rans_decode_tile(coder, plane.tiles[0].groups(), tile.data(), escapes);
+    outcome.sound = kernels.rans_decode_tile(coder, plane.tiles[0].groups(), tile.data(), escapes, pending);
     if (kernels.join_lines) {
         kernels.join_lines(pending);
         require(pending.numel <= kMaxLeft || reinterpret_cast<uintptr_t>(pending.out) % 2, kernels, "join_lines leaves too much");
@@ -315,7 +316,7 @@ void check_split_beside(Random& random, Layout layout, size_t n) {
         const PlaneMemory planes(shape.plane_count, n);
         PendingSplit pending{layout, in.tail(nbytes), {}, n};
         std::copy(planes.at, planes.at + shape.plane_count, pending.planes);
-        const Encoded own = encode(*kernels, plane, &pending);
+        const Encoded own = encode(*kernels, plane, pending);
         kernels->split[static_cast<int>(layout)](pending.in, pending.numel, pending.planes);
         require(own.streams == wanted.streams && own.states == wanted.states && planes.equals(scalar, n), *kernels,
                 "splits or encodes differently side by side: layout " + std::to_string(static_cast<int>(layout)) + ", " +
