@@ -1,0 +1,36 @@
+"""The tables. What the rows mean; the statements over them are in the ``queries.py`` files.
+
+user -< token                      repo -< ref >- commit >- tree -< tree_span >- tree_page -< tree_entry >- blob
+repo -< repo_blob >- blob          which repos hold which content: access by possession, and what may be collected
+repo -< upload -< upload_part      content on its way in
+blob -< job                        work wanted on it; worker: who lives; audit: who changed what
+"""
+
+from __future__ import annotations
+
+from .accounts import Audit, Token, User
+from .blobs import Blob, RepoBlob
+from .jobs import Job, Worker
+from .repos import Commit, Ref, Repo, Tree, TreeEntry, TreePage, TreeSpan
+from .tables import Base
+from .uploads import Upload, UploadPart
+
+__all__ = [
+    "Audit",
+    "Base",
+    "Blob",
+    "Commit",
+    "Job",
+    "Ref",
+    "Repo",
+    "RepoBlob",
+    "Token",
+    "Tree",
+    "TreeEntry",
+    "TreePage",
+    "TreeSpan",
+    "Upload",
+    "UploadPart",
+    "User",
+    "Worker",
+]

@@ -1,0 +1,46 @@
+"""Content and who holds it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, Index, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from .tables import Base, BigId
+
+
+class Blob(Base):
+    """Content that was received whole and verified, named by the SHA-256 of its original bytes.
+
+    `state` is ``raw`` (served from `raw_key`, nothing pending), ``encoding`` (still served from `raw_key`, a
+    job is queued or running) or ``encoded`` (served from `container_key`; `raw_key` stays until the collector
+    lets it go). Content still on its way in has no row here, only an ``upload``.
+    """
+
+    __tablename__ = "blob"
+    __table_args__ = (Index("ix_blob_state", "state"), Index("ix_blob_created_at", "created_at"))
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    nbytes: Mapped[int]
+    state: Mapped[str] = mapped_column(String(16))
+    raw_key: Mapped[str | None] = mapped_column(String(255), unique=True)
+    container_key: Mapped[str | None] = mapped_column(String(255), unique=True)
+    container_nbytes: Mapped[int | None]
+    container_sha256: Mapped[str | None] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+    encoded_at: Mapped[datetime | None]
+    leased_until: Mapped[datetime | None]
+
+    @property
+    def stored_nbytes(self) -> int:
+        """Bytes of the object that is served."""
+        return self.nbytes if self.container_nbytes is None else self.container_nbytes
+
+
+class RepoBlob(Base):
+    """`repo_id` holds `blob_id` in some revision. History is immutable, so rows go only with their repo."""
+
+    __tablename__ = "repo_blob"
+    repo_id: Mapped[int] = mapped_column(ForeignKey("repo.id", ondelete="CASCADE"), primary_key=True)
+    blob_id: Mapped[int] = mapped_column(ForeignKey("blob.id"), primary_key=True, index=True)

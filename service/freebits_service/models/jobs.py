@@ -1,0 +1,46 @@
+"""Work wanted, and who does it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, Index, Integer, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from .tables import Base, BigId
+
+
+class Job(Base):
+    """Work wanted on a blob; `key` (method and digest) makes asking twice the same as asking once.
+
+    `state`: ``queued`` -> ``running`` -> ``done`` | ``parked`` | ``cancelled``; a failed attempt goes back to
+    ``queued`` with a later `not_before`. Only the holder of `attempt` may finish it.
+    """
+
+    __tablename__ = "job"
+    __table_args__ = (Index("ix_job_state_not_before", "state", "not_before"),)
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    key: Mapped[str] = mapped_column(String(128), unique=True)
+    queue: Mapped[str] = mapped_column(String(32))
+    blob_id: Mapped[int] = mapped_column(ForeignKey("blob.id", ondelete="CASCADE"), index=True)
+    state: Mapped[str] = mapped_column(String(16))
+    attempt: Mapped[int] = mapped_column(Integer)
+    failures: Mapped[int] = mapped_column(Integer)
+    not_before: Mapped[datetime]
+    worker_id: Mapped[str | None] = mapped_column(String(64))
+    progress_nbytes: Mapped[int]
+    outcome: Mapped[str] = mapped_column(Text)
+    encode_s: Mapped[float | None]
+    created_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+
+
+class Worker(Base):
+    """A worker process and when it was last heard of."""
+
+    __tablename__ = "worker"
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    queue: Mapped[str] = mapped_column(String(32))
+    pid: Mapped[int]
+    started_at: Mapped[datetime]
+    heartbeat_at: Mapped[datetime]
