@@ -8,25 +8,23 @@ from __future__ import annotations
 
 import signal
 import socket
-import sys
 from collections.abc import Sequence
 from contextlib import closing
 from types import FrameType
 
 import uvicorn
 
-from . import logs, settings
-from .accounts.operations import ensure_admin, new_admin_token
-from .allocator import reuse_freed_memory
-from .app import create_app
-from .context import Hub, open_hub
-from .errors import ServiceError
-from .lock import DataFolderInUse, hold_folder
-from .migrate import upgrade
-from .settings import InvalidSettings, Settings
-from .supervisor import WorkerSupervisor
+from .. import logs, settings
+from ..accounts.operations import ensure_admin, new_admin_token
+from ..allocator import reuse_freed_memory
+from ..app import create_app
+from ..context import Hub, open_hub
+from ..lock import hold_folder
+from ..migrate import upgrade
+from ..settings import InvalidSettings, Settings
+from ..supervisor import WorkerSupervisor
+from .outcome import INTERRUPTED, OK, reported
 
-OK, FAILED, USAGE, NO_SPACE, INTERRUPTED = 0, 1, 2, 7, 130
 NEW_TOKEN_FLAG = "--new-admin-token"
 
 
@@ -37,22 +35,10 @@ def serve(argv: Sequence[str]) -> int:
     """
     arguments = list(argv)
     wants_token = NEW_TOKEN_FLAG in arguments
-    try:
+    with reported("serve") as outcome:
         chosen = settings.load([argument for argument in arguments if argument != NEW_TOKEN_FLAG])
-        return _print_new_token(chosen) if wants_token else _serve(chosen)
-    except InvalidSettings as error:
-        return _refuse(str(error), USAGE)
-    except DataFolderInUse as error:
-        return _refuse(str(error), FAILED)
-    except ServiceError as error:
-        return _refuse(error.message, NO_SPACE if error.code == "STORAGE_FULL" else FAILED)
-    except OSError as error:
-        return _refuse(f"{error.strerror}: {error.filename or chosen.data}", FAILED)
-
-
-def _refuse(message: str, status: int) -> int:
-    print(f"freebits serve: {message}", file=sys.stderr)
-    return status
+        outcome.status = _print_new_token(chosen) if wants_token else _serve(chosen)
+    return outcome.status
 
 
 def _print_new_token(chosen: Settings) -> int:
@@ -152,7 +138,3 @@ def _greet(chosen: Settings, port: int, token: str | None) -> None:
             f"--data {chosen.data}"
         )
     print("\n".join([*lines, ""]), flush=True)
-
-
-if __name__ == "__main__":
-    sys.exit(serve(sys.argv[1:]))
