@@ -9,7 +9,7 @@ NATIVE := codecs/CMakeLists.txt $(wildcard codecs/csrc/*)
 WEIGHTS ?= tests/data
 
 .DEFAULT_GOAL := help
-.PHONY: help hub test demo bench setup lint fmt test-fast test-slow bench-ratio golden sanitize fuzz clean
+.PHONY: help hub test demo bench setup lint audit fmt test-fast test-slow bench-ratio golden sanitize fuzz clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -17,7 +17,7 @@ help:  ## list the targets
 hub: $(VENV)/.hub  ## set everything up and serve the hub on http://127.0.0.1:8000
 	$(BIN)/freebits serve --host 127.0.0.1 --port 8000 --data .data/hub
 
-test: setup lint  ## set everything up and run all tests that need no GPU
+test: setup lint audit  ## set everything up and run all tests that need no GPU
 	$(BIN)/python -m pytest -q -m "not slow"
 
 demo: setup $(VENV)/.minilm  ## start a hub, push and pull real checkpoints, compare every byte
@@ -38,6 +38,9 @@ lint: setup  ## ruff, mypy, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	test ! -e codecs/__init__.py -a -z "$$(find tests -name __init__.py)"
+
+audit: setup  ## licences, withdrawn releases and known vulnerabilities of all dependencies
+	$(BIN)/python tests/dependencies/audit.py
 
 fmt: setup  ## format Python
 	$(BIN)/ruff format .

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import unquote_to_bytes
 
-from fastapi import Depends, Request
+from fastapi import Depends, Path, Query, Request
 from pydantic import BeforeValidator
 
 from .accounts.operations import identify
@@ -43,3 +43,6 @@ def unquote_segment(segment: object) -> str:
 HubDep = Annotated[Hub, Depends(hub_of)]
 Caller = Annotated[Principal, Depends(principal_of)]
 Segment = Annotated[str, BeforeValidator(unquote_segment)]
+MAX_ROW_ID = (1 << 63) - 1  # what a BIGINT holds; a larger number would be an error of the database, not of the caller
+RowId = Annotated[int, Path(ge=0, le=MAX_ROW_ID)]
+AfterRow = Annotated[int | None, Query(ge=0, le=MAX_ROW_ID)]

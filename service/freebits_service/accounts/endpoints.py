@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 
 from ..errors import Forbidden, TokenNotFound
-from ..http_context import Caller, HubDep, Segment
+from ..http_context import Caller, HubDep, RowId, Segment
 from ..schemas import IssuedToken, NewToken, NewUser, Whoami
 from . import operations, queries
 from .principal import Principal, require_admin, require_user
@@ -43,7 +43,7 @@ def create_token(name: Segment, body: NewToken, hub: HubDep, caller: Caller) -> 
 
 
 @router.delete("/users/{name}/tokens/{token_id}", status_code=204)
-def delete_token(name: Segment, token_id: int, hub: HubDep, caller: Caller) -> Response:
+def delete_token(name: Segment, token_id: RowId, hub: HubDep, caller: Caller) -> Response:
     """Revoke a token of oneself, or as an admin of anybody."""
     _require_self_or_admin(caller, name)
     with hub.db.transaction() as session:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Response
 
 from ..accounts.principal import require_admin
-from ..http_context import Caller, HubDep
+from ..http_context import AfterRow, Caller, HubDep, RowId
 from ..schemas import Job, JobList
 from . import operations, queries
 
@@ -20,7 +20,7 @@ def list_jobs(
     hub: HubDep,
     caller: Caller,
     state: State | None = None,
-    after: int | None = None,
+    after: AfterRow = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> JobList:
     """Jobs, newest first."""
@@ -32,7 +32,7 @@ def list_jobs(
 
 
 @router.post("/{job_id}/retry", status_code=204)
-def retry_job(job_id: int, hub: HubDep, caller: Caller) -> Response:
+def retry_job(job_id: RowId, hub: HubDep, caller: Caller) -> Response:
     """Queue a parked or cancelled job again."""
     require_admin(caller)
     with hub.db.transaction() as session:
@@ -41,7 +41,7 @@ def retry_job(job_id: int, hub: HubDep, caller: Caller) -> Response:
 
 
 @router.post("/{job_id}/cancel", status_code=204)
-def cancel_job(job_id: int, hub: HubDep, caller: Caller) -> Response:
+def cancel_job(job_id: RowId, hub: HubDep, caller: Caller) -> Response:
     """Stop a queued or running job; its blob stays as it is."""
     require_admin(caller)
     with hub.db.transaction() as session:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from ..errors import InvalidRequest
-from ..http_context import Caller, HubDep, Segment
+from ..http_context import Caller, HubDep, RowId, Segment
 from ..metrics import RECEIVED
 from ..names import is_sha256
 from ..schemas import NewUpload, Part, Upload
@@ -56,7 +56,7 @@ async def put_part(
     namespace: Segment,
     name: Segment,
     upload_id: Segment,
-    number: int,
+    number: RowId,
     request: Request,
     hub: HubDep,
     caller: Caller,
