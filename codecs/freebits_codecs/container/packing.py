@@ -30,6 +30,9 @@ PATIENCE_NBYTES = 4 << 20
 
 _QUICK, _USUAL, _PATIENT = 3, 12, 22
 
+_PATIENT_STRATEGIES = (zstandard.STRATEGY_BTOPT, zstandard.STRATEGY_BTULTRA2)
+"""Both are asked: on quantised weights, where matches of 3 bytes are a gamble, the heavier one loses by a percent."""
+
 
 class Packer:
     """Packs the weak chunks of one file. Deterministic: what it does depends on the bytes before, not on time."""
@@ -40,18 +43,18 @@ class Packer:
     def plan(self, weak_nbytes: int, nbytes: int, *, whole_file: bool) -> Packing:
         """How to treat a chunk of `nbytes` with `weak_nbytes` compressible bytes; call in chunk order."""
         if weak_nbytes < nbytes * MOSTLY_NUMBERS:
-            return Packing((), _USUAL if whole_file else _QUICK, None)
+            return Packing((), _USUAL if whole_file else _QUICK, is_patient=False)
         self._patience -= nbytes
-        return Packing((0, 1), _USUAL, _PATIENT if self._patience >= 0 else None)
+        return Packing((0, 1), _USUAL, is_patient=self._patience >= 0)
 
 
 class Packing:
     """What `Packer.plan` decided; safe to run on any thread."""
 
-    def __init__(self, alternatives: tuple[int, ...], level: int, patient_level: int | None) -> None:
+    def __init__(self, alternatives: tuple[int, ...], level: int, *, is_patient: bool) -> None:
         self._alternatives = alternatives
         self._level = level
-        self._patient_level = patient_level
+        self._is_patient = is_patient
 
     def pack(self, payload: Payload, forms: tuple[Form, ...]) -> bytes | None:
         """The payload or one of its other forms, packed; None when that saves too little."""
@@ -63,13 +66,28 @@ class Packing:
         quick = [len(compress(candidate, _QUICK)) for candidate in candidates]
         best = candidates[quick.index(min(quick))]
         much = min(quick) <= len(payload) * (1 - MUCH)
-        return compress(best, self._patient_level if self._patient_level and much else self._level)
+        return compress_patiently(best) if self._is_patient and much else compress(best, self._level)
+
+
+def compress_patiently(payload: Payload) -> bytes:
+    """The smallest of what zstd's last level makes of it with several strategies."""
+    parameters = (
+        zstandard.ZstdCompressionParameters.from_level(
+            _PATIENT, source_size=len(payload), strategy=strategy, min_match=3, write_content_size=True
+        )
+        for strategy in _PATIENT_STRATEGIES
+    )
+    return min((_in_blocks(payload, zstandard.ZstdCompressor(compression_params=each)) for each in parameters), key=len)
 
 
 def compress(payload: Payload, level: int) -> bytes:
+    """What zstd makes of it at a level."""
+    return _in_blocks(payload, zstandard.ZstdCompressor(level=level))
+
+
+def _in_blocks(payload: Payload, compressor: zstandard.ZstdCompressor) -> bytes:
     """One zstd frame with a block boundary at every plane's end: planes do not share statistics."""
     planes = [plane for frame in parse_payload(payload).frames for plane in frame.planes]
-    compressor = zstandard.ZstdCompressor(level=level)
     if len(planes) == 1:
         return compressor.compress(payload)
     stream = compressor.compressobj(size=len(payload))
