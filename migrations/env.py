@@ -7,19 +7,33 @@ from __future__ import annotations
 
 from alembic import context
 
-from freebits_service.db import Database
+from freebits_service.db import Database, normalized_url
+from freebits_service.migrate import alone
 from freebits_service.models import Base
 from freebits_service.settings import load
 
 
 def run() -> None:
-    """Run online, in one transaction. SQLite cannot alter most things, so changes there go by copying (batch)."""
-    database = Database(context.config.attributes.get("url") or load().sqlalchemy_url)
-    with database.engine.connect() as connection:
-        context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True)
+    """One transaction per revision. SQLite cannot alter most things, so changes there go by copying (batch)."""
+    url = context.config.attributes.get("url") or load().sqlalchemy_url
+    if context.is_offline_mode():
+        context.configure(url=normalized_url(url), target_metadata=Base.metadata, literal_binds=True)
         with context.begin_transaction():
             context.run_migrations()
-    database.close()
+        return
+    database = Database(url)
+    try:
+        with database.engine.connect() as connection, alone(connection):
+            context.configure(
+                connection=connection,
+                target_metadata=Base.metadata,
+                render_as_batch=True,
+                transaction_per_migration=True,
+            )
+            with context.begin_transaction():
+                context.run_migrations()
+    finally:
+        database.close()
 
 
 run()

@@ -186,9 +186,7 @@ def upgrade() -> None:
     op.create_index("ix_tree_span_page_id", "tree_span", ["page_id"])
     op.create_table(
         "upload_part",
-        sa.Column(
-            "upload_id", sa.String(32), sa.ForeignKey("upload.id", ondelete="CASCADE"), primary_key=True
-        ),
+        sa.Column("upload_id", sa.String(32), sa.ForeignKey("upload.id", ondelete="CASCADE"), primary_key=True),
         sa.Column("number", sa.Integer(), primary_key=True),
         sa.Column("nbytes", sa.BigInteger(), nullable=False),
         sa.Column("sha256", sa.String(64), nullable=False),

@@ -21,4 +21,13 @@ class Hub:
 
 def open_hub(settings: Settings) -> Hub:
     """Open the database and the store that the settings name; raises StorageFull when the disk is full."""
-    return Hub(settings, Database(settings.sqlalchemy_url), LocalBlobStore(settings.objects))
+    return Hub(settings, open_database(settings), LocalBlobStore(settings.objects))
+
+
+def open_database(settings: Settings) -> Database:
+    """The database that the settings name; connects when it is used first."""
+    return Database(
+        settings.sqlalchemy_url,
+        connections=settings.database_connections,
+        statement_timeout_s=settings.database_timeout_s,
+    )

@@ -12,6 +12,9 @@ ServiceError
   PartsMissing  BlobMissing                        the bytes are not what was announced, or not all there
   RangeNotSatisfiable
   TooLarge  StorageFull                            limits of the settings, limits of the disk
+  Unavailable                                      something the hub stands on is away; try again later
+    DatabaseUnavailable
+  DatabaseNotMigrated                              the tables are of another release
 """
 
 from __future__ import annotations
@@ -219,3 +222,27 @@ class StorageFull(ServiceError):
 
     def __init__(self, message: str = "no space left on the hub's storage; free some, then retry") -> None:
         super().__init__(message)
+
+
+class Unavailable(ServiceError):
+    """Something the hub stands on is away for now; the same request may work later. Workers wait for it."""
+
+
+class DatabaseUnavailable(Unavailable):
+    """The database does not answer, or not in time. Nothing is half-committed."""
+
+    code = "DATABASE_UNAVAILABLE"
+
+
+class DatabaseNotMigrated(ServiceError):
+    """The database is at another revision than this release works on."""
+
+    code = "DATABASE_NOT_MIGRATED"
+
+    def __init__(self, found: str | None, expected: str) -> None:
+        at = f"at revision {found}" if found else "empty"
+        newer = found is not None and found > expected
+        todo = "run a release that knows that revision" if newer else "run `freebits migrate` with the same settings"
+        super().__init__(
+            f"the database is {at}, this release works on revision {expected}; {todo}", found=found, expected=expected
+        )

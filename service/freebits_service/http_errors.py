@@ -44,8 +44,11 @@ STATUS: Mapping[str, int] = {
     "PARTS_MISSING": 422,
     "BLOB_MISSING": 422,
     "INTERNAL": 500,
+    "DATABASE_UNAVAILABLE": 503,
+    "DATABASE_NOT_MIGRATED": 503,
     "STORAGE_FULL": 507,
 }
+RETRY_AFTER_S = 2
 CLIENT_CLOSED_REQUEST = 499  # nobody reads the answer; only the log and the metrics see it
 
 
@@ -55,6 +58,8 @@ def error_response(code: str, message: str, detail: Mapping[str, Any]) -> JSONRe
     headers = {}
     if code == "UNAUTHENTICATED":
         headers["WWW-Authenticate"] = 'Bearer realm="freebits"'
+    if STATUS[code] == 503:
+        headers["Retry-After"] = str(RETRY_AFTER_S)
     if code == "RANGE_NOT_SATISFIABLE":
         headers["Content-Range"] = f"bytes */{detail['nbytes']}"
     return JSONResponse(body, status_code=STATUS[code], headers=headers)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,7 +35,14 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
     data: Path = Field(Path(".data/hub"), description="folder of the database and the objects")
     public_url: str = Field("", description="how clients reach the hub; printed and used in links (default: host:port)")
-    database_url: str = Field("", description="SQLAlchemy URL (default: SQLite in the data folder)")
+    database_url: str = Field("", description="postgresql://... or another URL (default: SQLite in the data folder)")
+    database_connections: int = Field(20, ge=2, le=1000, description="most connections of one process to Postgres")
+    database_timeout_s: float = Field(60, gt=0, description="a statement on Postgres is given up after, seconds")
+    engine_url: str = Field("", description="database of the job engine (default: `database_url`, or SQLite in `data`)")
+    engine_schema: str = Field("dbos", pattern=r"^[a-z_][a-z0-9_]{0,62}$", description="its schema on Postgres")
+    migrate: bool | None = Field(
+        None, description="bring the database to this release's tables at the start (default: only SQLite in `data`)"
+    )
     admin_token: SecretStr = Field(SecretStr(""), description="the admin's token (default: made at the first start)")
 
     max_file_nbytes: int = Field(1 << 44, gt=0, description="largest file that is taken, bytes")
@@ -47,9 +55,13 @@ class Settings(BaseSettings):
     collect_interval_s: float = Field(300, gt=0, description="time between two collections, seconds")
 
     worker: bool = Field(True, description="run a worker process beside the server")
+    device: str = Field("cpu", pattern=r"^(cpu|cuda:[0-9]{1,3})$", description="what a worker encodes on: cpu, cuda:N")
+    queues: str = Field("", description="queues a worker serves, comma between, first first (default: cpu, or gpu)")
+    encode_queue: str = Field("cpu", pattern=r"^[a-z0-9-]{1,32}$", description="queue that new encodings wait in")
     encode_min_nbytes: int = Field(4096, ge=0, description="smaller files stay as they are, bytes")
     encode_threads: int = Field(1, ge=1, le=256, description="threads of one encoding")
     job_max_attempts: int = Field(4, ge=1, description="a job that fails this often is parked")
+    job_max_handovers: int = Field(10, ge=1, description="a job whose worker dies this often is parked")
     job_backoff_s: float = Field(5, ge=0, description="wait before the second attempt, doubled for each further one")
     job_poll_s: float = Field(0.3, gt=0, description="how often a worker looks for work, seconds")
     heartbeat_s: float = Field(2, gt=0, description="how often a worker says that it lives, seconds")
@@ -57,6 +69,14 @@ class Settings(BaseSettings):
 
     shutdown_grace_s: float = Field(10, ge=0, description="running requests may finish for, seconds")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
+
+    @field_validator("queues")
+    @classmethod
+    def _queue_names(cls, names: str) -> str:
+        """Together they fit where workers say what they serve."""
+        if (names and not re.fullmatch(r"[a-z0-9-]+( ?, ?[a-z0-9-]+)*", names)) or len(names) > 32:
+            raise ValueError("names of a-z, 0-9 and -, with commas between, at most 32 characters in all")
+        return names.replace(" ", "")
 
     @field_validator("data")
     @classmethod
@@ -76,18 +96,34 @@ class Settings(BaseSettings):
         return init_settings, env_settings
 
     @property
+    def migrates_at_start(self) -> bool:
+        """Only a database that is nobody else's is migrated without being asked to."""
+        return not self.database_url if self.migrate is None else self.migrate
+
+    @property
     def sqlalchemy_url(self) -> str:
         """The database of the hub."""
         return self.database_url or f"sqlite:///{self.data / 'hub.sqlite3'}"
 
     @property
-    def engine_url(self) -> str:
+    def engine_sqlalchemy_url(self) -> str:
         """The database of the job engine.
 
         On SQLite a file of its own: the engine polls and writes all the time and SQLite has one writer at a
         time. Losing that file loses nothing, the ``job`` table is the truth.
         """
-        return self.database_url or f"sqlite:///{self.data / 'engine.sqlite3'}"
+        return self.engine_url or self.database_url or f"sqlite:///{self.data / 'engine.sqlite3'}"
+
+    @property
+    def served_queues(self) -> tuple[str, ...]:
+        """The queues that a worker takes jobs from, in order."""
+        default = "cpu" if self.device == "cpu" else "gpu"
+        return tuple(name.strip() for name in (self.queues or default).split(","))
+
+    @property
+    def cuda_device(self) -> str | None:
+        """The number of the GPU to use."""
+        return self.device.removeprefix("cuda:") if self.device.startswith("cuda:") else None
 
     @property
     def objects(self) -> Path:
@@ -97,22 +133,29 @@ class Settings(BaseSettings):
     def to_environment(self) -> dict[str, str]:
         """These settings as variables, for a child process. The admin's token stays here."""
         values = self.model_dump(mode="json", exclude={"admin_token"})
-        return {f"{ENV_PREFIX}{name.upper()}": str(value) for name, value in values.items()}
+        return {f"{ENV_PREFIX}{name.upper()}": str(value) for name, value in values.items() if value is not None}
 
 
-def parser() -> argparse.ArgumentParser:
+DESCRIPTIONS = {
+    "serve": "Serve a freebits hub.",
+    "worker": "Encode what was pushed to a hub, as one of any number of workers.",
+}
+
+
+def parser(command: str = "serve") -> argparse.ArgumentParser:
     """The flags, one per setting, and ``--config``."""
-    parser = argparse.ArgumentParser(prog="freebits serve", description="Serve a freebits hub.")
+    parser = argparse.ArgumentParser(prog=f"freebits {command}", description=DESCRIPTIONS.get(command))
     parser.add_argument("--config", type=Path, help="TOML file with any of the settings (FREEBITS_CONFIG)")
     for name, field in Settings.model_fields.items():
-        shown = "" if name == "admin_token" or field.default == "" else f" (default: {field.default})"
+        shown = "" if name == "admin_token" or field.default in {"", None} else f" (default: {field.default})"
         flag = "--" + name.replace("_", "-")
-        action: Any = argparse.BooleanOptionalAction if field.annotation is bool else "store"
+        is_switch = field.annotation in {bool, bool | None}
+        action: Any = argparse.BooleanOptionalAction if is_switch else "store"
         parser.add_argument(flag, action=action, default=argparse.SUPPRESS, help=(field.description or "") + shown)
     return parser
 
 
-def load(argv: Sequence[str] = ()) -> Settings:
+def load(argv: Sequence[str] = (), command: str = "serve") -> Settings:
     """The settings from flags, environment and file.
 
     Raises
@@ -122,7 +165,7 @@ def load(argv: Sequence[str] = ()) -> Settings:
     SystemExit
         The flags cannot be parsed, or help was asked for (argparse).
     """
-    flags = vars(parser().parse_args(argv))
+    flags = vars(parser(command).parse_args(argv))
     config = flags.pop("config", None) or os.environ.get(f"{ENV_PREFIX}CONFIG")
     from_file = _read_file(Path(config)) if config else {}
     variables = {name[len(ENV_PREFIX) :].lower() for name in os.environ if name.startswith(ENV_PREFIX)}

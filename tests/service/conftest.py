@@ -1,4 +1,8 @@
-"""A hub for every test: the real app over real files, in this process or as a process of its own."""
+"""A hub for every test: the real app over real files, in this process or as a process of its own.
+
+A test that takes a hub runs twice, on SQLite and on a Postgres database of its own in a server that the session
+starts. ``@pytest.mark.parametrize("engine_name", ["postgres"], indirect=True)`` keeps it to one of them.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -20,11 +25,13 @@ from urllib.parse import quote
 import httpx
 import pytest
 from fastapi.testclient import TestClient
+from postgres import PostgresServer
 
 from freebits_service import logs
 from freebits_service.accounts.operations import ensure_admin
 from freebits_service.app import create_app
 from freebits_service.context import Hub, open_hub
+from freebits_service.db import Database
 from freebits_service.migrate import upgrade
 from freebits_service.settings import Settings
 
@@ -179,22 +186,63 @@ def make_settings(tmp_path: Path) -> Callable[..., Settings]:
 def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An SQLite file with all tables and the admin, to be copied: migrating takes a second."""
     settings = Settings(data=tmp_path_factory.mktemp("template"))
+    _migrate_and_make_admin(settings)
+    return settings.data / "hub.sqlite3"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """One Postgres server for the session, without fsync."""
+    server = PostgresServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The name of a database with all tables and the admin, to be copied."""
+    url = postgres.create_database("hub_template")
+    _migrate_and_make_admin(Settings(data=tmp_path_factory.mktemp("template"), database_url=url))
+    return "hub_template"
+
+
+def _migrate_and_make_admin(settings: Settings) -> None:
     upgrade(settings.sqlalchemy_url)
     hub = open_hub(settings)
     ensure_admin(hub.db, ADMIN_TOKEN)
     hub.db.close()
-    return settings.data / "hub.sqlite3"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def engine_name(request: pytest.FixtureRequest) -> str:
+    """Which database the test runs on."""
+    name: str = request.param
+    return name
 
 
 @pytest.fixture
-def make_hub(make_settings: Callable[..., Settings], migrated_database: Path) -> Iterator[Callable[..., Hub]]:
-    """Open migrated hubs in the test's folder; all are closed at the end."""
+def database_url(request: pytest.FixtureRequest, engine_name: str) -> Iterator[str]:
+    """The setting of that name: a migrated Postgres database of the test's own, or empty for SQLite."""
+    if engine_name == "sqlite":
+        yield ""
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    yield server.create_database(name, request.getfixturevalue("postgres_template"))
+    server.drop_database(name)
+
+
+@pytest.fixture
+def make_hub(
+    make_settings: Callable[..., Settings], migrated_database: Path, database_url: str
+) -> Iterator[Callable[..., Hub]]:
+    """Open migrated hubs in the test's folder and database; all are closed at the end."""
     opened: list[Hub] = []
 
     def make(**changes: Any) -> Hub:
-        settings = make_settings(**changes)
+        settings = make_settings(**{"database_url": database_url, **changes})
         settings.data.mkdir(parents=True, exist_ok=True)
-        if not (settings.data / "hub.sqlite3").exists():
+        if not settings.database_url and not (settings.data / "hub.sqlite3").exists():
             shutil.copy(migrated_database, settings.data)
         hub = open_hub(settings)
         opened.append(hub)
@@ -238,6 +286,7 @@ class HubProcess:
 
     data: Path
     port: int
+    database_url: str = ""
     flags: list[str] = field(default_factory=list)
     process: subprocess.Popen[bytes] | None = None
 
@@ -248,7 +297,11 @@ class HubProcess:
 
     def spawn(self) -> subprocess.Popen[bytes]:
         """Start the process without waiting for it."""
-        environment = {**os.environ, "FREEBITS_ADMIN_TOKEN": ADMIN_TOKEN}
+        environment = {
+            **os.environ,
+            "FREEBITS_ADMIN_TOKEN": ADMIN_TOKEN,
+            "FREEBITS_DATABASE_URL": self.database_url,
+        }
         log = (self.data.parent / f"{self.data.name}.log").open("ab")
         with log:
             return subprocess.Popen(
@@ -295,18 +348,22 @@ class HubProcess:
         self.process.communicate(timeout=30)
         return self.process.returncode
 
+    def open_database(self) -> Database:
+        """What it keeps its rows in; close it."""
+        return Database(self.database_url or f"sqlite:///{self.data / 'hub.sqlite3'}")
+
     def log(self) -> str:
         """What it logged."""
         return (self.data.parent / f"{self.data.name}.log").read_text()
 
 
 @pytest.fixture
-def make_process(tmp_path: Path) -> Iterator[Callable[..., HubProcess]]:
-    """Hub processes in the test's folder; all are killed at the end."""
+def make_process(tmp_path: Path, database_url: str) -> Iterator[Callable[..., HubProcess]]:
+    """Hub processes in the test's folder and database; all are killed at the end."""
     made: list[HubProcess] = []
 
     def make(*flags: str, name: str = "served") -> HubProcess:
-        made.append(HubProcess(tmp_path / name, free_port(), list(flags)))
+        made.append(HubProcess(tmp_path / name, free_port(), database_url, list(flags)))
         return made[-1]
 
     yield make

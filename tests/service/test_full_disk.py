@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from freebits_service.context import Hub
-from freebits_service.errors import StorageFull
+from freebits_service.errors import StorageFull, Unavailable
 from freebits_service.jobs import queries
+from freebits_service.models import Job
 from freebits_service.workers.encode import EncodeSteps
 from freebits_service.workers.encoder import EncoderProcess
 
@@ -81,6 +83,7 @@ def test_a_disk_that_fills_up_during_an_upload(
     assert client.resolve(repo, "b").content == LARGE
 
 
+@pytest.mark.parametrize("engine_name", ["sqlite"], indirect=True)
 def test_a_disk_that_is_full_for_the_database(
     small_disk: Path, make_hub: Callable[..., Hub], make_client: Callable[[Hub], Any]
 ) -> None:
@@ -100,17 +103,23 @@ def test_a_disk_that_is_full_for_the_database(
     assert client.commit(repo, {"b": SMALL}, head).status_code == 201
 
 
-def test_a_store_that_is_full_while_encoding(hub: Hub, client: Any) -> None:
+class StoreAway(Unavailable):
+    """What a store raises while it cannot be reached."""
+
+
+def test_a_store_that_is_full_or_away_while_encoding(hub: Hub, client: Any) -> None:
     """The job waits and is never parked; the raw bytes are served."""
     repo = client.new_repo()
     client.push(repo, {"a": SMALL})
     steps = EncodeSteps(hub, EncoderProcess(hub.settings), "w")
-    for attempt in range(1, 2 * hub.settings.job_max_attempts):
+    for error in [StorageFull(), StoreAway("no answer")] * hub.settings.job_max_attempts:
         with hub.db.transaction() as session:
-            assert queries.start_attempt(session, 1, attempt, "w")
-        steps.record_failure(1, attempt, StorageFull())
-    [job] = client.get("/jobs").json()["items"]
-    assert (job["state"], job["failures"]) == ("queued", 2 * hub.settings.job_max_attempts - 1)
+            session.execute(update(Job).values(not_before=Job.created_at))
+            job = queries.claim_job(session, ["cpu"], "w")
+        assert job is not None
+        steps.record_failure(job.id, job.attempt, error)
+    [shown] = client.get("/jobs").json()["items"]
+    assert (shown["state"], shown["failures"]) == ("queued", 0)
     assert client.resolve(repo, "a").content == SMALL
 
 
@@ -119,7 +128,7 @@ def test_every_way_to_be_full_is_one_error(tmp_path: Path) -> None:
     script = (
         "import resource, signal, sys, pathlib\n"
         "from freebits_service.blobs.local import LocalBlobStore\n"
-        "from freebits_service.errors import StorageFull\n"
+        "from freebits_service.errors import StorageFull, Unavailable\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
         "store = LocalBlobStore(pathlib.Path(sys.argv[1]))\n"

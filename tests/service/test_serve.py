@@ -7,18 +7,21 @@ import os
 import random
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 import pytest
+from sqlalchemy import select, update
+
+from freebits_service.models import Job, Worker
 
 CONTENT = b"0123456789abcdef" * 100_000
 
@@ -91,9 +94,10 @@ def test_work_of_a_dead_worker_and_forgotten_work_is_done(
     held, forgotten = client.new_repo("admin/held"), client.new_repo("admin/forgotten")
     client.push(held, {"a": CONTENT})
     served.end(signal.SIGKILL)
-    with closing(sqlite3.connect(served.data / "hub.sqlite3")) as database, database:
-        database.execute("UPDATE job SET state = 'running', attempt = 1, worker_id = 'gone'")
-        database.execute("INSERT INTO worker VALUES ('gone', 'cpu', 1, '2020-01-01 00:00:00', '2020-01-01 00:00:00')")
+    with closing(served.open_database()) as database, database.transaction() as session:
+        session.execute(update(Job).values(state="running", attempt=1, worker_id="gone"))
+        long_ago = datetime(2020, 1, 1, tzinfo=UTC)
+        session.add(Worker(id="gone", queue="cpu", pid=1, started_at=long_ago, heartbeat_at=long_ago))
     served.flags = ["--no-worker", "--encode-min-nbytes", "1000000000"]
     served.start()
     client.push(forgotten, {"b": CONTENT[1:]})
@@ -103,8 +107,8 @@ def test_work_of_a_dead_worker_and_forgotten_work_is_done(
     served.start()
     wait_until(lambda: states(client, held) | states(client, forgotten) == {"encoded"}, "both encoded")
     assert client.resolve(held, "a").content == CONTENT
-    with closing(sqlite3.connect(served.data / "hub.sqlite3")) as database:
-        assert [row[0] for row in database.execute("SELECT id FROM worker")] == ["embedded"]
+    with closing(served.open_database()) as database, database.snapshot() as session:
+        assert "gone" not in session.scalars(select(Worker.id)).all()
 
 
 def _lives(process: psutil.Process) -> bool:

@@ -15,7 +15,7 @@ OWN_COMMANDS = frozenset(
 )
 """Not looked up: reading the entry points of every installed package takes longer than most commands."""
 
-_BELONG_TO_SERVICE = frozenset({"serve", "worker"})
+_BELONG_TO_SERVICE = frozenset({"serve", "worker", "migrate"})
 
 
 def find_plugin(name: str) -> Callable[[list[str]], int] | None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Response
+from sqlalchemy.orm import Session
 
 from ..errors import Forbidden, TokenNotFound
 from ..http_context import Caller, HubDep, RowId, Segment
+from ..models import User
 from ..schemas import IssuedToken, NewToken, NewUser, Whoami
 from . import operations, queries
 from .principal import Principal, require_admin, require_user
@@ -24,10 +26,14 @@ def whoami(caller: Caller) -> Whoami:
 def create_user(body: NewUser, hub: HubDep, caller: Caller) -> IssuedToken:
     """Create a user with a first token (admins only)."""
     require_admin(caller)
-    with hub.db.transaction() as session:
+
+    def create(session: Session) -> tuple[User, int, str]:
         user = operations.create_user(session, body.name, body.role)
         token_id, token = operations.issue_token(session, user, "first")
         queries.record(session, caller.name, "user.create", user=user.name, role=user.role)
+        return user, token_id, token
+
+    user, token_id, token = hub.db.run(create)
     return IssuedToken(id=token_id, user=user.name, label="first", token=token)
 
 

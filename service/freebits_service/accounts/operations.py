@@ -61,7 +61,8 @@ def ensure_admin(db: Database, preset: str) -> str | None:
     With a `preset` token that one is valid from now on, and any earlier preset is not. Without, the first
     call makes a token and returns it; later calls return None.
     """
-    with db.transaction() as session:
+
+    def ensure(session: Session) -> str | None:
         admin = queries.find_user(session, ADMIN)
         is_first = admin is None
         if admin is None:
@@ -71,6 +72,8 @@ def ensure_admin(db: Database, preset: str) -> str | None:
             queries.add_token(session, admin.id, token_digest(preset), PRESET)
             return preset
         return issue_token(session, admin, "first start")[1] if is_first else None
+
+    return db.run(ensure)
 
 
 def new_admin_token(db: Database) -> str:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select, update
+from collections.abc import Sequence
+
+from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from ..clock import now
 from ..models import Blob
 
 
-def find_blob(session: Session, sha256: str) -> Blob | None:
-    """The blob of this digest."""
-    return session.scalar(select(Blob).where(Blob.sha256 == sha256))
+def find_blob(session: Session, sha256: str, *, keep: bool = False) -> Blob | None:
+    """The blob of this digest; with `keep` the collector cannot take it before this transaction ends."""
+    statement = select(Blob).where(Blob.sha256 == sha256)
+    return session.scalar(statement.with_for_update(read=True, key_share=True) if keep else statement)
 
 
 def add_raw_blob(session: Session, sha256: str, nbytes: int, key: str) -> Blob:
@@ -61,11 +64,13 @@ def settle_raw(session: Session, blob_id: int) -> None:
     session.execute(update(Blob).where(Blob.id == blob_id, Blob.state == "encoding").values(state="raw"))
 
 
-def mark_encoding(session: Session, blob_id: int) -> None:
-    """A job is pending on a raw blob."""
-    session.execute(update(Blob).where(Blob.id == blob_id, Blob.state == "raw").values(state="encoding"))
+def mark_encoding(session: Session, blob_ids: Sequence[int]) -> None:
+    """A job is pending on raw blobs. Locked in the order of their rows: two commits share blobs, not a deadlock."""
+    raw = select(Blob.id).where(Blob.id.in_(blob_ids), Blob.state == "raw")
+    ids = session.scalars(raw.order_by(Blob.id).with_for_update(key_share=True)).all()
+    session.execute(update(Blob).where(Blob.id.in_(ids), Blob.state == "raw").values(state="encoding"))
 
 
-def is_container_in_use(session: Session, key: str) -> bool:
-    """Whether a blob is served from this object."""
-    return session.scalar(select(Blob.id).where(Blob.container_key == key)) is not None
+def is_key_in_use(session: Session, key: str) -> bool:
+    """Whether a blob has this object."""
+    return session.scalar(select(Blob.id).where(or_(Blob.raw_key == key, Blob.container_key == key))) is not None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .migrate import migrate
 from .serve import serve
+from .worker import worker
 
-__all__ = ["serve"]
+__all__ = ["migrate", "serve", "worker"]

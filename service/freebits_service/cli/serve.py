@@ -1,7 +1,7 @@
 """``freebits serve``: one command that runs a whole hub.
 
-Migrates the database, makes the admin, listens, and keeps a worker process; ends cleanly on SIGTERM and
-SIGINT.
+Migrates the database when it is its own or ``--migrate`` asks for it, makes the admin, listens, and keeps a worker
+process; ends cleanly on SIGTERM and SIGINT.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..allocator import reuse_freed_memory
 from ..app import create_app
 from ..context import Hub, open_hub
 from ..lock import hold_folder
-from ..migrate import upgrade
+from ..migrate import require_current, upgrade
 from ..settings import InvalidSettings, Settings
 from ..supervisor import WorkerSupervisor
 from .outcome import INTERRUPTED, OK, reported
@@ -42,8 +42,8 @@ def serve(argv: Sequence[str]) -> int:
 
 
 def _print_new_token(chosen: Settings) -> int:
-    upgrade(chosen.sqlalchemy_url)
     hub = open_hub(chosen)
+    _prepare_database(hub)
     ensure_admin(hub.db, "")
     print(new_admin_token(hub.db))
     return OK
@@ -54,19 +54,26 @@ def _serve(chosen: Settings) -> int:
     reuse_freed_memory()
     signals = _Signals()
     with hold_folder(chosen.data), closing(_listen(chosen)) as listening:
-        upgrade(chosen.sqlalchemy_url)
         hub = open_hub(chosen)
+        _prepare_database(hub)
         token = ensure_admin(hub.db, chosen.admin_token.get_secret_value())
         supervisor = WorkerSupervisor(chosen) if chosen.worker else None
         if supervisor is not None:
             supervisor.start()
         try:
+            listening.listen()  # who reads the greeting may connect at once
             _greet(chosen, listening.getsockname()[1], token)
             return _run(hub, listening, signals)
         finally:
             if supervisor is not None:
                 supervisor.stop()
             hub.db.close()
+
+
+def _prepare_database(hub: Hub) -> None:
+    if hub.settings.migrates_at_start:
+        upgrade(hub.settings.sqlalchemy_url)
+    require_current(hub.db)
 
 
 def _listen(chosen: Settings) -> socket.socket:

@@ -20,7 +20,6 @@ import json
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from .. import schemas
@@ -29,16 +28,15 @@ from ..accounts.queries import record
 from ..clock import now
 from ..context import Hub
 from ..errors import BlobMissing, HeadMoved, InvalidRequest, SizeMismatch, TooLarge
-from ..jobs.queries import add_encode_jobs
+from ..jobs.queries import Asked, add_encode_jobs
 from ..models import Blob, Commit, Ref, Repo
 from ..names import check_path, check_ref_name
 from ..repos import operations as repos
 from ..repos import queries as repo_queries
+from ..request_ids import current_request_id
 from ..trees.operations import store_edited
 from ..trees.pages import Changes, Leaf
 from . import queries
-
-CPU_QUEUE = "cpu"
 
 
 def commit(hub: Hub, caller: Principal, namespace: str, name: str, body: schemas.NewCommit) -> schemas.Commit:
@@ -50,12 +48,12 @@ def commit(hub: Hub, caller: Principal, namespace: str, name: str, body: schemas
     limit = hub.settings.max_commit_operations
     if len(body.operations) > limit:
         raise TooLarge(f"{len(body.operations)} operations in one commit, at most {limit}; split it", limit=limit)
-    try:
-        with hub.db.transaction() as session:
-            repo = repos.writable_repo(session, caller, namespace, name)
-            return _commit(hub, session, caller, repo, body)
-    except IntegrityError:
-        return _explain_lost_race(hub, caller, namespace, name, body)
+
+    def attempt(session: Session) -> schemas.Commit:
+        return _commit(hub, session, caller, repos.writable_repo(session, caller, namespace, name), body)
+
+    # Two commits at once may want the same new page, blob or branch: who comes second looks again.
+    return hub.db.run(attempt)
 
 
 def _commit(hub: Hub, session: Session, caller: Principal, repo: Repo, body: schemas.NewCommit) -> schemas.Commit:
@@ -67,9 +65,10 @@ def _commit(hub: Hub, session: Session, caller: Principal, repo: Repo, body: sch
     tree_id, tree_digest = store_edited(session, repo.id, parent.tree_id if parent else None, changes)
     row = _commit_row(repo, caller, body, parent, tree_id, tree_digest)
     queries.add_commit(session, row)
-    held = list({blob.id: blob for blob in blobs.values()}.values())
+    held = sorted({blob.id: blob for blob in blobs.values()}.values(), key=lambda blob: blob.id)
     queries.hold_blobs(session, repo.id, [blob.id for blob in held])
-    add_encode_jobs(session, [blob for blob in held if _worth_encoding(hub, blob)], CPU_QUEUE)
+    worth = [blob for blob in held if _worth_encoding(hub, blob)]
+    add_encode_jobs(session, worth, hub.settings.encode_queue, _asked(repo, body))
     record(session, caller.name, "commit", repo.full_name, branch=branch, commit=row.digest)
     _set_head(session, repo, branch, parent, row)
     return describe(row, parent.digest if parent else None)
@@ -98,21 +97,14 @@ def _set_head(session: Session, repo: Repo, branch: str, parent: Commit | None, 
     if parent is None:
         repo_queries.add_ref(session, repo.id, "branch", branch, row.id)
     elif not repo_queries.move_ref(session, repo.id, branch, expected_id=parent.id, commit_id=row.id):
-        raise HeadMoved(branch, None, parent.digest)
+        # Another commit moved it after we read it, and has ended: this reads where it is now.
+        head = repos.find_branch(session, repo, branch)
+        raise HeadMoved(branch, head[1].digest if head else None, parent.digest)
 
 
-def _explain_lost_race(
-    hub: Hub,
-    caller: Principal,
-    namespace: str,
-    name: str,
-    body: schemas.NewCommit,
-) -> schemas.Commit:
-    """Two commits at once hit a unique constraint (only on databases with several writers): the other one won."""
-    with hub.db.snapshot() as session:
-        repo = repos.writable_repo(session, caller, namespace, name)
-        head = repos.find_branch(session, repo, body.branch)
-    raise HeadMoved(body.branch, head[1].digest if head else None, body.parent)
+def _asked(repo: Repo, body: schemas.NewCommit) -> Asked:
+    paths = {op.sha256: op.path for op in body.operations if op.op == "add"}
+    return Asked(repo.full_name, current_request_id() or None, paths)
 
 
 def _usable_blobs(session: Session, caller: Principal, operations: Sequence[schemas.Operation]) -> dict[str, Blob]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import exists, insert, literal, or_, select
+from sqlalchemy import exists, literal, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from ..clock import now
-from ..db import batches
+from ..db import batches, insert_missing
 from ..models import Blob, Commit, Repo, RepoBlob, Upload
 
 
@@ -78,10 +78,4 @@ def usable_blob_ids(session: Session, blob_ids: Sequence[int], *, user_id: int, 
 
 def hold_blobs(session: Session, repo_id: int, blob_ids: Sequence[int]) -> None:
     """The repo holds these blobs from now on."""
-    for some in batches(blob_ids):
-        held = set(
-            session.scalars(select(RepoBlob.blob_id).where(RepoBlob.repo_id == repo_id, RepoBlob.blob_id.in_(some)))
-        )
-        rows = [{"repo_id": repo_id, "blob_id": blob_id} for blob_id in some if blob_id not in held]
-        if rows:
-            session.execute(insert(RepoBlob), rows)
+    insert_missing(session, RepoBlob, [{"repo_id": repo_id, "blob_id": blob_id} for blob_id in sorted(blob_ids)])

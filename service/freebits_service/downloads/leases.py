@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Sequence
+from functools import partial
 
 from sqlalchemy import update
+from sqlalchemy.orm import Session
 
 from ..clock import in_seconds
 from ..db import Database, batches
@@ -51,6 +54,9 @@ class OpenBlobs:
         ids = self.ids()
         if not ids:
             return
-        with db.transaction() as session:
-            for some in batches(ids):
-                session.execute(update(Blob).where(Blob.id.in_(some)).values(leased_until=in_seconds(LEASE_S)))
+        for some in batches(ids):
+            db.run(partial(_extend, blob_ids=some))
+
+
+def _extend(session: Session, blob_ids: Sequence[int]) -> None:
+    session.execute(update(Blob).where(Blob.id.in_(blob_ids)).values(leased_until=in_seconds(LEASE_S)))

@@ -24,7 +24,7 @@ def retry(session: Session, caller: Principal, job_id: int) -> None:
     """Queue a parked or cancelled job again. Raises JobNotFound."""
     if not queries.retry_job(session, job_id):
         raise JobNotFound(f"no parked or cancelled job {job_id}", job=job_id)
-    mark_encoding(session, _blob_id(session, job_id))
+    mark_encoding(session, [_blob_id(session, job_id)])
     record(session, caller.name, "job.retry", job_id=job_id)
 
 

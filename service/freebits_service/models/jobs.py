@@ -7,40 +7,56 @@ from datetime import datetime
 from sqlalchemy import ForeignKey, Index, Integer, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from .tables import Base, BigId
+from .tables import Base, BigId, PathText
+
+INTERACTIVE = 0  # somebody pushed and waits
+BACKGROUND = 100  # encoding what has been lying there
 
 
 class Job(Base):
     """Work wanted on a blob; `key` (method and digest) makes asking twice the same as asking once.
 
     `state`: ``queued`` -> ``running`` -> ``done`` | ``parked`` | ``cancelled``; a failed attempt goes back to
-    ``queued`` with a later `not_before`. Only the holder of `attempt` may finish it.
+    ``queued`` with a later `not_before`. Lower `priority` goes first, then the older job. Only `worker_id` may
+    finish `attempt`; `handovers` counts the workers that died over it. `repo`, `path` and `request_id` are of the
+    commit that asked first.
     """
 
     __tablename__ = "job"
-    __table_args__ = (Index("ix_job_state_not_before", "state", "not_before"),)
+    __table_args__ = (
+        Index("ix_job_state_not_before", "state", "not_before"),
+        Index("ix_job_due", "state", "queue", "priority", "id"),
+    )
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     key: Mapped[str] = mapped_column(String(128), unique=True)
     queue: Mapped[str] = mapped_column(String(32))
+    priority: Mapped[int] = mapped_column(Integer, server_default=str(INTERACTIVE))
     blob_id: Mapped[int] = mapped_column(ForeignKey("blob.id", ondelete="CASCADE"), index=True)
+    repo: Mapped[str | None] = mapped_column(String(200))
+    path: Mapped[str | None] = mapped_column(PathText)
+    request_id: Mapped[str | None] = mapped_column(String(64))
     state: Mapped[str] = mapped_column(String(16))
     attempt: Mapped[int] = mapped_column(Integer)
     failures: Mapped[int] = mapped_column(Integer)
+    handovers: Mapped[int] = mapped_column(Integer, server_default="0")
     not_before: Mapped[datetime]
     worker_id: Mapped[str | None] = mapped_column(String(64))
     progress_nbytes: Mapped[int]
     outcome: Mapped[str] = mapped_column(Text)
     encode_s: Mapped[float | None]
     created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
 
 
 class Worker(Base):
-    """A worker process and when it was last heard of."""
+    """A worker process and when it was last heard of; `queue` names those it serves, with commas between."""
 
     __tablename__ = "worker"
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     queue: Mapped[str] = mapped_column(String(32))
+    host: Mapped[str | None] = mapped_column(String(255))
+    device: Mapped[str | None] = mapped_column(String(32))
     pid: Mapped[int]
     started_at: Mapped[datetime]
     heartbeat_at: Mapped[datetime]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
+from sqlalchemy.orm import Session
 
 from .. import models
 from ..accounts.principal import require_namespace
@@ -24,14 +25,16 @@ def create_repo(body: NewRepo, hub: HubDep, caller: Caller) -> Repo:
     """Create a repo; 409 REPO_EXISTS tells the one that is there (``detail.repo``)."""
     namespace, name = split_repo_name(body.name)
     require_namespace(caller, namespace)
-    with hub.db.transaction() as session:
+
+    def create(session: Session) -> models.Repo:
         try:
-            repo = operations.create_repo(session, caller, namespace, name, body.visibility)
+            return operations.create_repo(session, caller, namespace, name, body.visibility)
         except RepoExists as error:
             existing = error.detail["repo"]
             shown = _describe(existing, queries.find_head(session, existing))
             raise RepoExists(error.message, repo=shown.model_dump(mode="json")) from None
-    return _describe(repo, None)
+
+    return _describe(hub.db.run(create), None)
 
 
 @router.get("/repos")
@@ -100,9 +103,12 @@ def list_refs(*, namespace: Segment, name: Segment, hub: HubDep, caller: Caller)
 @router.post("/repos/{namespace}/{name}/refs", status_code=201)
 def create_ref(*, namespace: Segment, name: Segment, body: NewRef, hub: HubDep, caller: Caller) -> Ref:
     """Create a branch or tag at a revision."""
-    with hub.db.transaction() as session:
+
+    def create(session: Session) -> models.Commit:
         repo = operations.writable_repo(session, caller, namespace, name)
-        commit = operations.create_ref(session, caller, repo, body.type, body.name, body.target)
+        return operations.create_ref(session, caller, repo, body.type, body.name, body.target)
+
+    commit = hub.db.run(create)
     return Ref(type=body.type, name=body.name, commit=commit.digest)
 
 

@@ -15,7 +15,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from .. import schemas
@@ -25,7 +24,7 @@ from ..blobs.keys import container_key, raw_key, upload_origin
 from ..blobs.store import ObjectNotFound, ObjectReader
 from ..blobs.verify import check_bytes, check_container, sha256_of
 from ..clock import in_seconds, now
-from ..commits.queries import find_blobs, usable_blob_ids
+from ..commits.queries import usable_blob_ids
 from ..context import Hub
 from ..errors import DigestMismatch, InvalidRequest, PartsMissing, StorageFull, UploadNotFound
 from ..jobs.queries import cancel_jobs_of_blob
@@ -62,13 +61,16 @@ def begin(
     if not known:
         _require_room(hub, body.stored_nbytes)
     staging = "" if known else hub.store.begin()
-    with hub.db.transaction() as session:
+
+    def add(session: Session) -> FoundUpload:
+        nonlocal known, staging
         repo = writable_repo(session, caller, namespace, name)
         # Looked at again in the transaction that takes the lease: from here on the collector keeps the blob.
-        if known and _usable_blob(session, caller, body) is None:
+        if known and _usable_blob(session, caller, body, keep=True) is None:
             known, staging = False, hub.store.begin()
-        row = queries.add_upload(session, _new_row(hub, caller, repo, body, staging, known))
-    return _describe(FoundUpload(repo, row, ())), not known
+        return FoundUpload(repo, queries.add_upload(session, _new_row(hub, caller, repo, body, staging, known)), ())
+
+    return _describe(hub.db.run(add)), not known
 
 
 def find(hub: Hub, caller: Principal, namespace: str, name: str, upload_id: str) -> FoundUpload:
@@ -125,8 +127,8 @@ def complete(hub: Hub, caller: Principal, namespace: str, name: str, upload_id: 
         return describe(hub, caller, namespace, name, upload_id)
 
 
-def _usable_blob(session: Session, caller: Principal, body: schemas.NewUpload) -> Blob | None:
-    blob = find_blobs(session, [body.sha256]).get(body.sha256)
+def _usable_blob(session: Session, caller: Principal, body: schemas.NewUpload, *, keep: bool = False) -> Blob | None:
+    blob = blobs.find_blob(session, body.sha256, keep=keep)
     if blob is None or blob.nbytes != body.nbytes:
         return None
     usable = usable_blob_ids(
@@ -242,11 +244,8 @@ def _keep(hub: Hub, found: FoundUpload) -> None:
         hub.store.finish(row.staging, key)
     except ObjectNotFound:
         _begin_again(hub, found)
-    try:
-        redundant = _make_known(hub, row, key)
-    except IntegrityError:  # the same content was completed by another upload at this moment
-        redundant = _make_known(hub, row, key)
-    if redundant:
+    # Run again when the same content was completed by another upload at this moment.
+    if hub.db.run(lambda session: _make_known(hub, session, row, key)):
         hub.store.delete(key)
 
 
@@ -255,28 +254,36 @@ def _begin_again(hub: Hub, found: FoundUpload) -> None:
     staging = hub.store.begin()
     with hub.db.transaction() as session:
         queries.drop_parts(session, found.row.id)
-        session.merge(found.row).staging = staging
+        queries.move_staging(session, found.row.id, staging)
     raise PartsMissing([part.number for part in found.parts])
 
 
-def _make_known(hub: Hub, row: Upload, key: str) -> bool:
+def _make_known(hub: Hub, session: Session, row: Upload, key: str) -> bool:
     """One transaction: upload complete, blob there. True when the blob was there and the object is not needed."""
-    with hub.db.transaction() as session:
-        if not queries.complete_upload(session, row.id, in_seconds(hub.settings.upload_ttl_s)):
-            raise UploadNotFound(row.id)
-        queries.drop_parts(session, row.id)
-        blob = blobs.find_blob(session, row.sha256)
-        stored = (row.stored_nbytes, row.stored_sha256)
-        if blob is None and row.encoding == "identity":
-            blobs.add_raw_blob(session, row.sha256, row.nbytes, key)
-            return False
-        if blob is None:
-            blobs.add_encoded_blob(session, row.sha256, row.nbytes, key, stored)
-            return False
-        if row.encoding == "freebits" and blobs.swap_to_container(session, blob.id, key, stored):
-            cancel_jobs_of_blob(session, blob.id, "a client sent the container")
-            return False
-        return True
+    if not queries.complete_upload(session, row.id, in_seconds(hub.settings.upload_ttl_s)):
+        return _is_unneeded(session, row, key)
+    queries.drop_parts(session, row.id)
+    blob = blobs.find_blob(session, row.sha256, keep=True)
+    stored = (row.stored_nbytes, row.stored_sha256)
+    if blob is None and row.encoding == "identity":
+        blobs.add_raw_blob(session, row.sha256, row.nbytes, key)
+        return False
+    if blob is None:
+        blobs.add_encoded_blob(session, row.sha256, row.nbytes, key, stored)
+        return False
+    if row.encoding == "freebits" and blobs.swap_to_container(session, blob.id, key, stored):
+        cancel_jobs_of_blob(session, blob.id, "a client sent the container")
+        return False
+    return True
+
+
+def _is_unneeded(session: Session, row: Upload, key: str) -> bool:
+    """Whether a blob uses the object of an upload that somebody else completed, or this process before its
+    connection broke at the commit; raises UploadNotFound when it is gone instead."""
+    upload = session.get(Upload, row.id)
+    if upload is None or upload.state != "complete":
+        raise UploadNotFound(row.id)
+    return not blobs.is_key_in_use(session, key)
 
 
 _busy: set[str] = set()

@@ -51,6 +51,11 @@ def put_part(session: Session, upload_id: str, number: int, nbytes: int, sha256:
     return True
 
 
+def move_staging(session: Session, upload_id: str, staging: str) -> None:
+    """The upload receives under another handle from now on."""
+    session.execute(update(Upload).where(Upload.id == upload_id, Upload.state == "receiving").values(staging=staging))
+
+
 def drop_parts(session: Session, upload_id: str, numbers: Sequence[int] | None = None) -> None:
     """Forget some parts, or all of them."""
     statement = delete(UploadPart).where(UploadPart.upload_id == upload_id)

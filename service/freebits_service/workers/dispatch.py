@@ -1,71 +1,117 @@
-"""Keep the engine supplied with jobs and the jobs supplied with workers."""
+"""What a worker does between its jobs: take the next one, say that it lives, hand on what dead ones were at."""
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
+from sqlalchemy.orm import Session
 
 from ..context import Hub
 from ..jobs import queries
+from ..models.jobs import BACKGROUND
 from .engine import Engine
 
 log = structlog.get_logger()
-AHEAD = 64  # attempts handed to the engine before they can start
 ADOPT_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerIdentity:
+    """Who a worker is: an id that no other process ever has, where it runs, and the queues it serves in order."""
+
+    id: str
+    host: str
+    pid: int
+    device: str
+    queues: tuple[str, ...]
 
 
 @dataclass(slots=True)
 class Dispatcher:
-    """What a worker does between jobs; every worker of a queue may do it, at the same time."""
+    """Every worker has one; those duties that one worker is enough for fall to the oldest that lives."""
 
     hub: Hub
     engine: Engine
-    queue: str
-    worker_id: str
-    _handed: set[tuple[int, int]] = field(default_factory=set)
+    me: WorkerIdentity
+    _claiming: threading.Lock = field(default_factory=threading.Lock)
+    _stopped: bool = False
+
+    def dispatch(self) -> bool:
+        """Take the next due job, if this worker is at none; whether it took one."""
+        if not self.engine.idle.is_set():
+            return False
+        with self._claiming:
+            if self._stopped:
+                return False
+            job = self.hub.db.run(lambda session: queries.claim_job(session, self.me.queues, self.me.id))
+            if job is not None:
+                self.engine.start(job.id, job.attempt)
+        return job is not None
+
+    def hand_back(self) -> None:
+        """Take no more jobs and release the one that is running: somebody else begins it again at once."""
+        with self._claiming:
+            self._stopped = True
+        released = self.hub.db.run(lambda session: queries.release_attempts(session, self.me.id))
+        for job_id, attempt in released:
+            log.info("a job is handed back", job_id=job_id, attempt=attempt)
+            self.engine.cancel(job_id, attempt)
+
+    def beat(self) -> None:
+        """Say that this worker lives."""
+        self.hub.db.run(lambda session: queries.heartbeat(session, self.me))
+
+    def take_over(self) -> None:
+        """Hand on what dead workers were at, and queue again what the engine has lost."""
+        if self.leads():
+            self.bury(self.hub.db.run(lambda session: queries.dead_workers(session, self._dead_after_s)))
+            self._requeue_lost()
+
+    def bury(self, dead: list[str]) -> None:
+        """Free the jobs of dead workers and have the engine go on with them."""
+        dead = [worker_id for worker_id in dead if worker_id != self.me.id]
+        if not dead:
+            return
+        limit = self.hub.settings.job_max_handovers
+        freed, parked = self.hub.db.run(lambda session: queries.bury_workers(session, dead, limit))
+        log.warning("workers are silent; their jobs are handed on", workers=dead, jobs=freed, parked=parked)
+        self.engine.hand_on(dead)
 
     def adopt_forgotten(self) -> int:
         """Make jobs for committed raw blobs that never had one (the settings changed, or an old hub); how many."""
         adopted = last = 0
-        while True:
-            with self.hub.db.transaction() as session:
-                blobs = queries.find_raw_blobs_without_job(
-                    session, self.hub.settings.encode_min_nbytes, last, ADOPT_AT_ONCE
-                )
-                queries.add_encode_jobs(session, blobs, self.queue)
-            adopted += len(blobs)
-            if len(blobs) < ADOPT_AT_ONCE:
-                return adopted
-            last = blobs[-1].id
+        while self.leads():
+            last, found = self.hub.db.run(partial(self._adopt_some, after=last))
+            adopted += found
+            if found < ADOPT_AT_ONCE:
+                break
+        return adopted
 
-    def dispatch(self) -> None:
-        """Hand the next attempt of each due job to the engine."""
+    def leads(self) -> bool:
+        """Whether this worker is the one that does what one is enough for. Two for a moment do no harm."""
         with self.hub.db.snapshot() as session:
-            due = {(job.id, job.attempt + 1) for job in queries.due_jobs(session, self.queue, AHEAD)}
-        for job_id, attempt in sorted(due - self._handed):
-            self.engine.enqueue(job_id, attempt)
-        self._handed = due
+            return queries.oldest_worker(session, self._dead_after_s) == self.me.id
 
-    def take_over(self) -> None:
-        """Hand on what silent workers were at, and queue again what the engine has lost."""
+    @property
+    def _dead_after_s(self) -> float:
+        return self.hub.settings.worker_dead_after_s
+
+    def _requeue_lost(self) -> None:
+        """Jobs that run for a while and that the engine knows nothing of (its database was lost, or a fresh claim)."""
         with self.hub.db.snapshot() as session:
-            silent = queries.silent_workers(session, self.hub.settings.worker_dead_after_s)
-            running = queries.running_attempts(session)
-        dead = [worker_id for worker_id in silent if worker_id != self.worker_id]
-        if dead:
-            log.warning("workers are silent; their jobs are handed on", workers=dead)
-            self.engine.hand_on(dead)
-            with self.hub.db.transaction() as session:
-                for worker_id in dead:
-                    queries.forget_worker(session, worker_id)
-        lost = [attempt for attempt in running if not self.engine.is_pending(*attempt)]
-        for job_id, attempt in lost:
-            with self.hub.db.transaction() as session:
-                if queries.requeue_lost(session, job_id, attempt):
-                    log.warning("the engine had lost a job; queued again", job_id=job_id, attempt=attempt)
+            running = queries.running_attempts(session, self._dead_after_s)
+        pending = self.engine.pending(running)
+        for job_id, attempt in running:
+            if (job_id, attempt) not in pending and self.hub.db.run(
+                partial(queries.requeue_lost, job_id=job_id, attempt=attempt)
+            ):
+                log.warning("the engine had lost a job; queued again", job_id=job_id, attempt=attempt)
 
-    def beat(self, pid: int) -> None:
-        """Say that this worker lives."""
-        with self.hub.db.transaction() as session:
-            queries.heartbeat(session, self.worker_id, self.queue, pid)
+    def _adopt_some(self, session: Session, after: int) -> tuple[int, int]:
+        settings = self.hub.settings
+        blobs = queries.find_raw_blobs_without_job(session, settings.encode_min_nbytes, after, ADOPT_AT_ONCE)
+        queries.add_encode_jobs(session, blobs, settings.encode_queue, queries.Asked(priority=BACKGROUND))
+        return (blobs[-1].id if blobs else after), len(blobs)

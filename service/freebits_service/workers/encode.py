@@ -3,30 +3,43 @@
     encode  raw object -> container in the staging area             crash: staged bytes, swept later; done again
     verify  container -> SHA-256 of the original, compared          crash: done again
     swap    container gets its key; then blob and job in ONE        crash between: object that only this attempt
-            transaction, if this attempt is still the current one   can own, found there when the step is done again
+            transaction, if the attempt is still ours               can own, found there when the step is done again
 
 The raw object stays. The collector lets it go when the grace period is over and nobody reads it.
+
+An attempt belongs to the worker that its row names, and every statement about it says so (``WHERE attempt = ...
+AND worker_id = ...``). A worker that was taken for dead and wakes up finds that out at its next statement, and from
+then on touches nothing: another one may be at the same attempt, on the same staged bytes.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
+from sqlalchemy.orm import Session
 
 from ..blobs.keys import container_key, job_origin
-from ..blobs.queries import is_container_in_use, settle_raw, swap_to_container
+from ..blobs.queries import settle_raw, swap_to_container
 from ..clock import in_seconds
 from ..context import Hub
-from ..errors import StorageFull
+from ..errors import StorageFull, Unavailable
 from ..jobs import queries
-from ..models import Blob
+from ..models import Blob, Job
 from .encoder import Encode, Encoded, EncoderProcess, Verify
 
 log = structlog.get_logger()
 NOT_SMALLER = "kept as it is: encoding does not make it smaller"
+WAITED_FOR = (StorageFull, Unavailable)  # no fault of the job: tried again without end, never parked
+LONGEST_BACKOFF_S = 3600.0
+LONGEST_WAIT_S = 60.0
+WAIT_IN_BACKOFFS = 12
 Container = dict[str, Any]  # what the engine records between steps: {"handle", "nbytes", "sha256", "encode_s"}
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +50,20 @@ class EncodeSteps:
     encoder: EncoderProcess
     worker_id: str
 
+    @contextmanager
+    def held(self, job_id: int, attempt: int) -> Iterator[bool]:
+        """Whether the attempt is this worker's, or nobody's and now this worker's; what is logged says for whom."""
+        job = self._run(lambda session: queries.adopt_attempt(session, job_id, attempt, self.worker_id))
+        request_id = job.request_id if job is not None else None
+        with structlog.contextvars.bound_contextvars(
+            job_id=job_id, attempt=attempt, worker=self.worker_id, request_id=request_id
+        ):
+            log.info("attempt begins" if job is not None else "not ours to do")
+            yield job is not None
+
     def encode(self, job_id: int, attempt: int) -> Container | None:
-        """Take the attempt and encode; None when there is nothing (more) to do for it."""
-        blob = self._take(job_id, attempt)
+        """Encode; None when there is nothing (more) to do for the attempt."""
+        blob = self._blob(job_id, attempt)
         if blob is None or blob.raw_key is None:
             return None
         handle = self.hub.store.begin()
@@ -52,7 +76,7 @@ class EncodeSteps:
         assert isinstance(container, Encoded)
         if container.nbytes >= blob.nbytes:
             self.hub.store.abort(handle)
-            self._keep_raw(job_id, attempt, blob, container.encode_s)
+            self._run(lambda session: self._keep_raw(session, job_id, attempt, container.encode_s))
             return None
         return {
             "handle": handle,
@@ -63,7 +87,7 @@ class EncodeSteps:
 
     def verify(self, job_id: int, attempt: int, container: Container) -> None:
         """Decode what was staged and compare digests; raises EncodingFailed when they differ."""
-        blob = self._take(job_id, attempt)
+        blob = self._blob(job_id, attempt)
         if blob is None:
             return
         task = Verify(container["handle"], container["nbytes"], container["sha256"], blob.nbytes, blob.sha256)
@@ -71,72 +95,64 @@ class EncodeSteps:
 
     def swap(self, job_id: int, attempt: int, container: Container) -> None:
         """Serve the blob from the container from now on, and end the job."""
+        if self._blob(job_id, attempt) is None:
+            return  # what is staged is the collector's, or another worker's
         key = container_key(container["sha256"], job_origin(job_id, attempt))
-        if not self._is_current(job_id, attempt):
-            self._drop(container["handle"], key)
-            return
         self.hub.store.finish(container["handle"], key)
-        if not self._swap(job_id, attempt, container, key):
-            self._drop(container["handle"], key)
+        self._run(lambda session: self._swap(session, job_id, attempt, container, key))
 
     def record_failure(self, job_id: int, attempt: int, error: Exception) -> None:
-        """Queue the job again with a longer wait, or park it; a full disk is waited for without end."""
-        settings = self.hub.settings
-        with self.hub.db.transaction() as session:
-            job = queries.hold_attempt(session, job_id, attempt, self.worker_id)
-            if job is None:
-                return
-            failures = job.failures + 1
-            is_final = failures >= settings.job_max_attempts and not isinstance(error, StorageFull)
-            wait_s = min(settings.job_backoff_s * 2 ** min(failures - 1, 16), 3600)
-            queries.fail_attempt(
-                session,
-                job_id,
-                attempt,
-                state="parked" if is_final else "queued",
-                failures=failures,
-                not_before=in_seconds(wait_s),
-                outcome=f"{type(error).__name__}: {error}"[:2000],
-            )
-            if is_final:
-                settle_raw(session, job.blob_id)
-        log.warning("a job failed", job_id=job_id, attempt=attempt, parked=is_final, error=str(error)[:500])
+        """Queue the job again with a longer wait, or park it; what is no fault of the job is waited for."""
+        state = self._run(lambda session: self._record_failure(session, job_id, attempt, error))
+        if state is not None:
+            log.warning("an attempt failed", job_id=job_id, attempt=attempt, state=state, error=str(error)[:500])
 
-    def _take(self, job_id: int, attempt: int) -> Blob | None:
-        """The blob of the job, if this attempt is, or now becomes, the current one."""
-        with self.hub.db.transaction() as session:
-            queries.start_attempt(session, job_id, attempt, self.worker_id)
+    def _run(self, work: Callable[[Session], T]) -> T:
+        """A transaction that waits for a database that is away: its absence fails no job."""
+        return self.hub.db.run(work, patience_s=math.inf)
+
+    def _blob(self, job_id: int, attempt: int) -> Blob | None:
+        """The blob of the job, if the attempt is still ours."""
+
+        def find(session: Session) -> Blob | None:
             job = queries.hold_attempt(session, job_id, attempt, self.worker_id)
             return session.get(Blob, job.blob_id) if job is not None else None
 
+        return self._run(find)
+
     def _note(self, job_id: int, attempt: int, nbytes: int) -> bool:
-        with self.hub.db.transaction() as session:
-            return queries.set_progress(session, job_id, attempt, nbytes)
+        return self._run(lambda session: queries.set_progress(session, job_id, attempt, self.worker_id, nbytes))
 
-    def _keep_raw(self, job_id: int, attempt: int, blob: Blob, encode_s: float) -> None:
-        with self.hub.db.transaction() as session:
-            if queries.finish_job(session, job_id, attempt, NOT_SMALLER, encode_s):
-                settle_raw(session, blob.id)
+    def _keep_raw(self, session: Session, job_id: int, attempt: int, encode_s: float) -> None:
+        job = queries.hold_attempt(session, job_id, attempt, self.worker_id)
+        if job is not None:
+            queries.finish_job(session, job, NOT_SMALLER, encode_s)
+            settle_raw(session, job.blob_id)
 
-    def _is_current(self, job_id: int, attempt: int) -> bool:
-        with self.hub.db.transaction() as session:
-            return queries.hold_attempt(session, job_id, attempt, self.worker_id) is not None
+    def _swap(self, session: Session, job_id: int, attempt: int, container: Container, key: str) -> None:
+        job = queries.hold_attempt(session, job_id, attempt, self.worker_id)
+        if job is None:
+            return
+        swapped = swap_to_container(session, job.blob_id, key, (container["nbytes"], container["sha256"]))
+        queries.finish_job(session, job, "encoded" if swapped else "was encoded meanwhile", container["encode_s"])
 
-    def _swap(self, job_id: int, attempt: int, container: Container, key: str) -> bool:
-        with self.hub.db.transaction() as session:
-            job = queries.hold_attempt(session, job_id, attempt, self.worker_id)
-            if job is None:
-                return False
-            stored = (container["nbytes"], container["sha256"])
-            swapped = swap_to_container(session, job.blob_id, key, stored)
-            outcome = "encoded" if swapped else "was encoded meanwhile"
-            queries.finish_job(session, job_id, attempt, outcome, container["encode_s"])
-            return swapped
+    def _record_failure(self, session: Session, job_id: int, attempt: int, error: Exception) -> str | None:
+        job = queries.hold_attempt(session, job_id, attempt, self.worker_id)
+        if job is None:
+            return None
+        failures = job.failures + (not isinstance(error, WAITED_FOR))
+        is_final = failures >= self.hub.settings.job_max_attempts
+        wait_s = self._wait_s(job, error)
+        outcome = f"{type(error).__name__}: {error}"[:2000].replace("\0", "")
+        queries.fail_attempt(
+            session, job, parks=is_final, failures=failures, not_before=in_seconds(wait_s), outcome=outcome
+        )
+        if is_final:
+            settle_raw(session, job.blob_id)
+        return "parked" if is_final else "queued"
 
-    def _drop(self, handle: str, key: str) -> None:
-        """Remove what nobody will use, unless this very attempt has swapped before (the step is done again)."""
-        self.hub.store.abort(handle)
-        with self.hub.db.snapshot() as session:
-            in_use = is_container_in_use(session, key)
-        if not in_use:
-            self.hub.store.delete(key)
+    def _wait_s(self, job: Job, error: Exception) -> float:
+        backoff_s = self.hub.settings.job_backoff_s
+        if isinstance(error, WAITED_FOR):
+            return min(WAIT_IN_BACKOFFS * backoff_s, LONGEST_WAIT_S)
+        return min(backoff_s * 2.0 ** min(job.failures, 16), LONGEST_BACKOFF_S)

@@ -25,7 +25,7 @@ from ..blobs.files import ObjectFile, PartFile
 from ..blobs.local import LocalBlobStore
 from ..blobs.store import BlobStore
 from ..blobs.verify import check_bytes, check_container, sha256_of
-from ..errors import DigestMismatch, StorageFull
+from ..errors import DigestMismatch, StorageFull, Unavailable
 from ..settings import MIB, Settings
 
 PROGRESS_EVERY_S = 0.5
@@ -89,9 +89,11 @@ class EncoderProcess:
     def run(self, task: Task, still_wanted: Callable[[int], bool]) -> Encoded | None:
         """Do a task; `still_wanted(nbytes done)` is asked every so often and may end it.
 
-        Raises EncodingFailed, StorageFull, EncoderDied, Cancelled.
+        Raises EncodingFailed, StorageFull, Unavailable, EncoderDied, Cancelled.
         """
         with self._lock:
+            if self._stopped.is_set():
+                threading.Event().wait()
             connection = self._connected()
             try:
                 connection.send(task)
@@ -115,14 +117,15 @@ class EncoderProcess:
     def _await_result(self, connection: Connection[Any, Any], still_wanted: Callable[[int], bool]) -> Encoded | None:
         done_nbytes = 0
         while True:
-            while not connection.poll(PROGRESS_EVERY_S):
+            while not connection.poll(self._settings.heartbeat_s):
                 if not still_wanted(done_nbytes):
                     raise Cancelled("the job was cancelled or handed on")
             kind, value = connection.recv()
             if kind == "progress":
                 done_nbytes = value
-            elif kind == "full":
-                raise StorageFull()
+            elif kind == "wait":
+                error_type, message = value
+                raise error_type(message)
             elif kind == "failed":
                 raise EncodingFailed(value)
             else:
@@ -169,8 +172,8 @@ def _answer(store: BlobStore, task: Task, connection: Connection[Any, Any]) -> t
             return "done", _encode(store, task, connection)
         _verify(store, task)
         return "done", None
-    except StorageFull:
-        return "full", None
+    except (StorageFull, Unavailable) as error:
+        return "wait", (type(error), error.message)
     except BrokenPipeError:
         raise
     except Exception as error:  # whatever a hostile file provokes is this task's failure, not the process's

@@ -1,80 +1,112 @@
-"""The job engine: the only module that knows DBOS Transact.
+"""The engine for durable steps: the only module that knows DBOS Transact.
 
-The engine makes a job's steps durable: it records each step that ended, and after a crash goes on with the
-next one. What jobs there are, and what became of them, say our own ``job`` rows; if the engine's database is
-lost, the jobs are simply queued again. Another engine would have to offer the functions below and nothing
-else.
+The engine records each step that ended, and after a crash goes on with the next one. Which jobs there are, who
+has them, and what became of them, say our own ``job`` rows; if the engine's database is lost, the jobs are simply
+queued again. Another engine would have to offer the functions below and nothing else.
+
+Its own queues are not used to find work: they would be asked every fraction of a second by every worker, and know
+no priority that we could change later. Only what dead workers were at passes through its internal queue.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import threading
+from collections.abc import Collection, Sequence
 
 from dbos import DBOS, DBOSConfig, SetWorkflowID
 
+from ..db import normalized_url
 from ..settings import Settings
 from .encode import EncodeSteps
 
 # Recovery only takes up jobs of the same version: raise it when the steps change their meaning.
-STEPS_VERSION = "1"
-CONCURRENT_JOBS = 8  # the engine takes at most this many per poll; the encoder process does one at a time anyway
+STEPS_VERSION = "2"
+CONNECTIONS = 3
+MAX_RECOVERIES = 1_000_000  # the `job` row counts handovers, and parks; the engine must not give up before
 ENDED = frozenset({"SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"})
 
 
 class Engine:
     """Runs the steps of encoding durably for one worker process; there can be one per process."""
 
-    def __init__(self, settings: Settings, steps: EncodeSteps, queue: str) -> None:
-        self._queue = queue
+    def __init__(self, settings: Settings, steps: EncodeSteps) -> None:
+        self.idle = threading.Event()
+        self._lock = threading.Lock()
+        self._running = 0
+        self.idle.set()
         config: DBOSConfig = {
             "name": "freebits",
-            "system_database_url": settings.engine_url,
+            "system_database_url": normalized_url(settings.engine_sqlalchemy_url),
+            "dbos_system_schema": settings.engine_schema,
             "executor_id": steps.worker_id,
             "application_version": STEPS_VERSION,
             "log_level": "WARNING",
+            "use_listen_notify": False,
+            "sys_db_pool_size": CONNECTIONS,
         }
         DBOS(config=config)
-        self._workflow = DBOS.workflow(name="encode")(_workflow_over(steps))
-        DBOS.listen_queues([queue])
+        self._workflow = DBOS.workflow(name="encode", max_recovery_attempts=MAX_RECOVERIES)(self._workflow_over(steps))
+        DBOS.listen_queues([])
         DBOS.launch()
-        DBOS.register_queue(queue, worker_concurrency=CONCURRENT_JOBS, polling_interval_sec=settings.job_poll_s)
         _log_like_the_rest()
 
-    def enqueue(self, job_id: int, attempt: int) -> None:
-        """Have an attempt run by some worker of the queue; asking again changes nothing."""
+    def start(self, job_id: int, attempt: int) -> None:
+        """Run an attempt in this process, in a thread of its own; asking again changes nothing."""
         with SetWorkflowID(_name(job_id, attempt)):
-            DBOS.enqueue_workflow(self._queue, self._workflow, job_id, attempt)
+            DBOS.start_workflow(self._workflow, job_id, attempt)
 
     def cancel(self, job_id: int, attempt: int) -> None:
         """Do no further step of an attempt."""
         DBOS.cancel_workflow(_name(job_id, attempt))
 
-    def is_pending(self, job_id: int, attempt: int) -> bool:
-        """Whether the engine will still do something about an attempt."""
-        status = DBOS.get_workflow_status(_name(job_id, attempt))
-        return status is not None and status.status not in ENDED
+    def pending(self, attempts: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
+        """Those of the attempts that the engine will still do something about."""
+        names = {_name(*attempt): attempt for attempt in attempts}
+        if not names:
+            return set()
+        found = DBOS.list_workflows(workflow_ids=list(names), load_input=False, load_output=False)
+        return {names[status.workflow_id] for status in found if status.status not in ENDED}
 
     def hand_on(self, dead_worker_ids: Sequence[str]) -> None:
-        """Have the attempts that dead workers were at go on, at their next step, on a living one.
+        """Have the attempts that dead workers were at go on, at their next step, on some living one.
 
-        The public way (`resume_workflow`) would forget how often an attempt was recovered and leave its
-        queue.
+        The public way (`resume_workflow`) would forget how often an attempt was recovered.
         """
         DBOS._recover_pending_workflows(list(dead_worker_ids))
 
+    def _workflow_over(self, steps: EncodeSteps):  # type: ignore[no-untyped-def]
+        def encode(job_id: int, attempt: int) -> None:
+            self._begun()
+            try:
+                with steps.held(job_id, attempt) as is_ours:
+                    if is_ours:
+                        _run_steps(steps, job_id, attempt)
+            finally:
+                self._ended()
 
-def _workflow_over(steps: EncodeSteps):  # type: ignore[no-untyped-def]
-    def encode(job_id: int, attempt: int) -> None:
-        try:
-            container = DBOS.run_step({"name": "encode"}, steps.encode, job_id, attempt)
-            if container is not None:
-                DBOS.run_step({"name": "verify"}, steps.verify, job_id, attempt, container)
-                DBOS.run_step({"name": "swap"}, steps.swap, job_id, attempt, container)
-        except Exception as error:  # the one broad except: whatever went wrong is the end of this attempt
-            DBOS.run_step({"name": "record_failure"}, steps.record_failure, job_id, attempt, error)
+        return encode
 
-    return encode
+    def _begun(self) -> None:
+        with self._lock:
+            self._running += 1
+            self.idle.clear()
+
+    def _ended(self) -> None:
+        with self._lock:
+            self._running -= 1
+            if self._running == 0:
+                self.idle.set()
+
+
+def _run_steps(steps: EncodeSteps, job_id: int, attempt: int) -> None:
+    try:
+        container = DBOS.run_step({"name": "encode"}, steps.encode, job_id, attempt)
+        if container is not None:
+            DBOS.run_step({"name": "verify"}, steps.verify, job_id, attempt, container)
+            DBOS.run_step({"name": "swap"}, steps.swap, job_id, attempt, container)
+    except Exception as error:  # the one broad except: whatever went wrong is the end of this attempt
+        DBOS.run_step({"name": "record_failure"}, steps.record_failure, job_id, attempt, error)
 
 
 def _name(job_id: int, attempt: int) -> str:

@@ -15,17 +15,21 @@ from ..models import Blob, Job, RepoBlob, TreeEntry, Upload
 
 def take_expired_uploads(session: Session, limit: int) -> Sequence[str]:
     """Forget uploads that have expired; their staging handles."""
-    statement = select(Upload.id, Upload.staging).where(Upload.expires_at <= now()).limit(limit)
-    rows = session.execute(statement).all()
-    session.execute(delete(Upload).where(Upload.id.in_([upload_id for upload_id, _ in rows])))
-    return [staging for _, staging in rows]
+    expired = Upload.expires_at <= now()
+    ids = session.scalars(select(Upload.id).where(expired).limit(limit).with_for_update(skip_locked=True)).all()
+    return session.scalars(delete(Upload).where(Upload.id.in_(ids), expired).returning(Upload.staging)).all()
 
 
 def take_unreferenced_blobs(session: Session, before: datetime, limit: int) -> Sequence[tuple[str | None, str | None]]:
     """Forget blobs that no repo holds, nobody uploaded lately and nobody reads; the keys of their objects."""
-    blobs = session.scalars(select(Blob).where(*_unreferenced(before)).limit(limit)).all()
-    session.execute(delete(Blob).where(Blob.id.in_([blob.id for blob in blobs]), *_unreferenced(before)))
-    return [(blob.raw_key, blob.container_key) for blob in blobs]
+    candidates = select(Blob.id).where(*_unreferenced(before)).limit(limit)
+    # Locked first and looked at again afterwards: what a commit or an upload took hold of meanwhile stays, and
+    # who wants to take hold from now on waits, and then finds the blob gone.
+    ids = session.scalars(candidates.with_for_update(of=Blob, skip_locked=True)).all()
+    unneeded = delete(Blob).where(Blob.id.in_(ids), *_unreferenced(before))
+    return [
+        (raw, container) for raw, container in session.execute(unneeded.returning(Blob.raw_key, Blob.container_key))
+    ]
 
 
 def _unreferenced(before: datetime) -> list[ColumnElement[bool]]:
@@ -42,14 +46,11 @@ def _unreferenced(before: datetime) -> list[ColumnElement[bool]]:
 
 def take_raw_copies(session: Session, before: datetime, limit: int) -> Sequence[str | None]:
     """Forget the raw objects of blobs that have been served from their container since `before`; their keys."""
-    statement = (
-        select(Blob.id, Blob.raw_key)
-        .where(Blob.state == "encoded", Blob.raw_key.is_not(None), Blob.encoded_at <= before, _not_read())
-        .limit(limit)
-    )
-    rows = session.execute(statement).all()
+    replaced = (Blob.state == "encoded", Blob.raw_key.is_not(None), Blob.encoded_at <= before, _not_read())
+    statement = select(Blob.id, Blob.raw_key).where(*replaced).limit(limit)
+    rows = session.execute(statement.with_for_update(skip_locked=True)).all()
     ids = [blob_id for blob_id, _ in rows]
-    session.execute(update(Blob).where(Blob.id.in_(ids), Blob.state == "encoded").values(raw_key=None))
+    session.execute(update(Blob).where(Blob.id.in_(ids)).values(raw_key=None))
     return [key for _, key in rows]
 
 
