@@ -9,7 +9,7 @@ NATIVE := codecs/CMakeLists.txt $(wildcard codecs/csrc/*)
 WEIGHTS ?= tests/data
 
 .DEFAULT_GOAL := help
-.PHONY: help hub test demo bench setup lint audit fmt test-fast test-slow bench-ratio golden sanitize fuzz clean
+.PHONY: help hub test demo bench setup lint audit fmt test-fast test-slow test-faults bench-ratio bench-workers golden sanitize fuzz clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -52,6 +52,13 @@ test-fast: setup  ## codecs and client only
 test-slow: setup  ## 10 GB through pipes, a longer loop of kill -9
 	$(BIN)/python -m pytest -q -m slow
 	FREEBITS_TEST_KILL_ROUNDS=40 $(BIN)/python -m pytest -q tests/service/test_kill.py
+
+test-faults: setup  ## the fault tests in a loop of FREEBITS_TEST_ROUNDS (20)
+	for round in $$(seq $${FREEBITS_TEST_ROUNDS:-20}); do \
+	  echo "round $$round"; $(BIN)/python -m pytest -q -m fault tests/service; done
+
+bench-workers: $(VENV)/.minilm  ## jobs/s and statements per job with 1 and 2 workers on Postgres
+	$(BIN)/python tests/bench/bench_workers.py
 
 golden: setup  ## write golden containers of the current format version; never overwrites
 	$(BIN)/python tests/golden/make.py

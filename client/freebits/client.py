@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 
+from freebits import jobs as job_flows
 from freebits import repos as flows
 from freebits import wire
 from freebits.connection import Connection
@@ -95,6 +96,18 @@ class Hub(Connection):
     def refs(self, repo: str) -> list[wire.Ref]:
         """Branches and tags of a repo."""
         return self._driver.run(flows.list_refs(repo))
+
+    def jobs(self, state: str | None = None, limit: int = 100) -> list[wire.Job]:
+        """The newest jobs of the hub that the caller may see, of one state or of all."""
+        return self._driver.run(job_flows.list_jobs(state, limit))
+
+    def job(self, job_id: int) -> wire.Job:
+        """One job of the hub."""
+        return self._driver.run(job_flows.get_job(job_id))
+
+    def change_job(self, job_id: int, action: str) -> None:
+        """Queue a parked or cancelled job again ("retry"), or stop one ("cancel"); for admins."""
+        self._driver.run(job_flows.change_job(job_id, action))
 
     def files(self, repo: str, revision: str = "main") -> Tree:
         """The files of a revision."""

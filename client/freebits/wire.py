@@ -106,6 +106,34 @@ class Upload:
         return start, min(start + self.part_nbytes, self.stored_nbytes)
 
 
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Work of the hub on a file's content. `repo` and `path` are None where the caller may not read them."""
+
+    id: int
+    sha256: str
+    nbytes: int
+    repo: str | None
+    path: str | None
+    queue: str
+    priority: int
+    state: str
+    attempt: int
+    failures: int
+    worker: str | None
+    progress_nbytes: int
+    outcome: str
+    request_id: str | None
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+
+    @property
+    def is_active(self) -> bool:
+        """Whether something will still happen to it."""
+        return self.state in {"queued", "running"}
+
+
 def parse(kind: type[T], body: object) -> T:
     """`body` as the dataclass `kind`; ProtocolError when a field is missing."""
     fields = dataclasses.fields(kind)  # type: ignore[arg-type]
@@ -137,6 +165,21 @@ def repo_path(repo: str) -> str:
 def whoami() -> Request:
     """Who the token belongs to."""
     return Request("GET", f"{API}/whoami")
+
+
+def list_jobs(state: str | None, after: int | None, limit: int) -> Request:
+    """One page of jobs the caller may see, newest first."""
+    return Request("GET", _with_query(f"{API}/jobs", state=state, after=after, limit=limit))
+
+
+def get_job(job_id: int) -> Request:
+    """One job."""
+    return Request("GET", f"{API}/jobs/{job_id}")
+
+
+def change_job(job_id: int, action: str) -> Request:
+    """Do something to a job; `action` is "retry" or "cancel"."""
+    return Request("POST", f"{API}/jobs/{job_id}/{action}")
 
 
 def create_repo(repo: str, visibility: str) -> Request:
@@ -228,6 +271,6 @@ def resolve_path(repo: str, revision: str, path: str) -> str:
     return f"{repo_path(repo)}/resolve/{quote(revision, safe='')}/{quote(path, safe='/')}"
 
 
-def _with_query(path: str, **values: str | None) -> str:
+def _with_query(path: str, **values: str | int | None) -> str:
     given = {key: value for key, value in values.items() if value is not None}
     return f"{path}?{urlencode(given)}" if given else path

@@ -20,10 +20,15 @@ SCHEMA_OF = {
     wire.Commit: "Commit",
     wire.Entry: "Entry",
     wire.Upload: "Upload",
+    wire.Job: "Job",
 }
 
 REQUESTS = [
     wire.whoami(),
+    wire.list_jobs("queued", 5, 10),
+    wire.get_job(1),
+    wire.change_job(1, "retry"),
+    wire.change_job(1, "cancel"),
     wire.create_repo("a/b", "private"),
     wire.list_repos("a", "cursor"),
     wire.get_repo("a/b"),

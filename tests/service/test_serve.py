@@ -24,6 +24,7 @@ from sqlalchemy import select, update
 from freebits_service.models import Job, Worker
 
 CONTENT = b"0123456789abcdef" * 100_000
+ON_SQLITE = pytest.mark.parametrize("engine_name", ["sqlite"], indirect=True)  # the database is not the point
 
 
 def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 40) -> None:
@@ -61,6 +62,7 @@ def test_a_hub_serves_encodes_and_ends(make_process: Callable[..., Any], connect
     assert client.token not in served.log() + greeting
 
 
+@ON_SQLITE
 def test_a_killed_hub_takes_its_worker_along(make_process: Callable[..., Any]) -> None:
     """After kill -9 of the server no process of it stays."""
     served = make_process()
@@ -115,6 +117,7 @@ def _lives(process: psutil.Process) -> bool:
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
+@ON_SQLITE
 def test_two_hubs_on_one_folder_are_refused(make_process: Callable[..., Any]) -> None:
     """The second says who holds it and ends; the first serves on."""
     first = make_process("--no-worker")
@@ -127,6 +130,7 @@ def test_two_hubs_on_one_folder_are_refused(make_process: Callable[..., Any]) ->
     assert httpx.get(f"{first.url}/healthz").status_code == 200
 
 
+@ON_SQLITE
 def test_a_taken_port_is_one_clear_line(make_process: Callable[..., Any], tmp_path: Path) -> None:
     """Exit status 2, no traceback."""
     first = make_process("--no-worker")
@@ -162,6 +166,7 @@ def test_the_first_start_makes_a_token_that_works(tmp_path: Path) -> None:
     assert made.stdout.strip() != tokens[0]
 
 
+@ON_SQLITE
 def test_a_client_that_leaves_frees_the_reader(make_process: Callable[..., Any], connect: Callable[..., Any]) -> None:
     """Downloads cut short leave no open file behind."""
     served = make_process("--no-worker")
@@ -178,6 +183,7 @@ def test_a_client_that_leaves_frees_the_reader(make_process: Callable[..., Any],
     assert client.resolve(repo, "a").content == content
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("body", [b"", b"x" * 1000])
 def test_an_upload_cut_in_the_middle_counts_nothing(
     make_process: Callable[..., Any], connect: Callable[..., Any], body: bytes

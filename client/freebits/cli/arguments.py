@@ -9,7 +9,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING, TypeAlias
 
-from freebits.cli import accounts, files, repos, transfers
+from freebits.cli import accounts, files, jobs, repos, transfers
 
 if TYPE_CHECKING:
     _Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -30,6 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_transfer_commands(commands, _shared(), _threads(), _hub())
     _add_repo_commands(commands, _shared(), _hub())
     _add_account_commands(commands, _shared(), _hub())
+    _add_job_command(commands, _shared(), _hub())
     return parser
 
 
@@ -105,6 +106,17 @@ def _add_account_commands(commands: _Commands, *parents: argparse.ArgumentParser
         ("whoami", "who the token belongs to", accounts.whoami),
     ):
         commands.add_parser(name, help=text, description=text, parents=parents).set_defaults(run=run)
+
+
+def _add_job_command(commands: _Commands, *parents: argparse.ArgumentParser) -> None:
+    text = "what the hub works on in the background: of your repos, or all for an admin"
+    command = commands.add_parser("jobs", help=text, description=text, parents=parents)
+    command.add_argument("action", nargs="?", default="list", choices=("list", "show", "retry", "cancel"))
+    command.add_argument("id", nargs="?", type=_count, metavar="ID")
+    command.add_argument("--state", choices=("queued", "running", "done", "parked", "cancelled"), help="only these")
+    command.add_argument("--limit", type=_count, default=100, help="most to list, newest first (default: 100)")
+    command.add_argument("--watch", action="store_true", help="show again until nothing is queued or running")
+    command.set_defaults(run=jobs.jobs)
 
 
 def _shared() -> argparse.ArgumentParser:

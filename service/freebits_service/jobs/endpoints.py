@@ -1,4 +1,4 @@
-"""HTTP for looking at background work and acting on it (admins only)."""
+"""HTTP for looking at background work and acting on it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from fastapi import APIRouter, Query, Response
 
 from ..accounts.principal import require_admin
 from ..http_context import AfterRow, Caller, HubDep, RowId
-from ..schemas import Job, JobList
-from . import operations, queries
+from ..schemas import Job, JobList, WorkerList
+from . import operations
 
-router = APIRouter(tags=["jobs"], prefix="/jobs")
+router = APIRouter(tags=["jobs"])
 State = Literal["queued", "running", "done", "parked", "cancelled"]
 
 
-@router.get("")
+@router.get("/jobs")
 def list_jobs(
     hub: HubDep,
     caller: Caller,
@@ -23,27 +23,40 @@ def list_jobs(
     after: AfterRow = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> JobList:
-    """Jobs, newest first."""
-    require_admin(caller)
+    """Jobs, newest first: all for an admin, for others those on content of repos in their namespace."""
     with hub.db.snapshot() as session:
-        rows = queries.list_jobs(session, state, after, limit + 1)
-    items = [Job.model_validate(row) for row in rows[:limit]]
-    return JobList(items=items, next=items[-1].id if len(rows) > limit else None)
+        items = operations.list_jobs(session, caller, state, after, limit + 1)
+    return JobList(items=items[:limit], next=items[limit - 1].id if len(items) > limit else None)
 
 
-@router.post("/{job_id}/retry", status_code=204)
+@router.get("/jobs/{job_id}")
+def get_job(job_id: RowId, hub: HubDep, caller: Caller) -> Job:
+    """One job."""
+    with hub.db.snapshot() as session:
+        return operations.get_job(session, caller, job_id)
+
+
+@router.post("/jobs/{job_id}/retry", status_code=204)
 def retry_job(job_id: RowId, hub: HubDep, caller: Caller) -> Response:
-    """Queue a parked or cancelled job again."""
+    """Queue a parked or cancelled job again (admins only)."""
     require_admin(caller)
     with hub.db.transaction() as session:
         operations.retry(session, caller, job_id)
     return Response(status_code=204)
 
 
-@router.post("/{job_id}/cancel", status_code=204)
+@router.post("/jobs/{job_id}/cancel", status_code=204)
 def cancel_job(job_id: RowId, hub: HubDep, caller: Caller) -> Response:
-    """Stop a queued or running job; its blob stays as it is."""
+    """Stop a queued or running job (admins only); its blob stays as it is."""
     require_admin(caller)
     with hub.db.transaction() as session:
         operations.cancel(session, caller, job_id)
     return Response(status_code=204)
+
+
+@router.get("/workers")
+def list_workers(hub: HubDep, caller: Caller) -> WorkerList:
+    """The worker processes and what they are at (admins only)."""
+    require_admin(caller)
+    with hub.db.snapshot() as session:
+        return WorkerList(items=operations.list_workers(session, hub.settings.worker_dead_after_s))

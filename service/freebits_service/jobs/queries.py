@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from ..blobs.queries import mark_encoding, settle_raw
 from ..clock import in_seconds, now
 from ..db import batches, insert_missing
-from ..models import Blob, Job, RepoBlob, Worker
+from ..models import Blob, Job, Repo, RepoBlob, Worker
 from ..models.jobs import INTERACTIVE
 
 ACTIVE = ("queued", "running")
@@ -204,14 +204,32 @@ def retry_job(session: Session, job_id: int) -> bool:
     return session.scalar(statement) is not None
 
 
-def list_jobs(session: Session, state: str | None, after: int | None, limit: int) -> Sequence[Job]:
-    """Jobs, newest first, with row ids below `after`."""
-    statement = select(Job).order_by(Job.id.desc()).limit(limit)
+def list_jobs(
+    session: Session, namespace: str | None, state: str | None, after: int | None, limit: int
+) -> Sequence[tuple[Job, Blob]]:
+    """Jobs with their blobs, newest first, with row ids below `after`; those of one namespace, or all for None."""
+    statement = select(Job, Blob).join(Blob, Blob.id == Job.blob_id).where(*_in_view(namespace))
+    statement = statement.order_by(Job.id.desc()).limit(limit)
     if state is not None:
         statement = statement.where(Job.state == state)
     if after is not None:
         statement = statement.where(Job.id < after)
-    return session.scalars(statement).all()
+    return [(job, blob) for job, blob in session.execute(statement)]
+
+
+def find_job(session: Session, namespace: str | None, job_id: int) -> tuple[Job, Blob] | None:
+    """A job with its blob, if it is in view of the namespace (None: all)."""
+    statement = select(Job, Blob).join(Blob, Blob.id == Job.blob_id)
+    found = session.execute(statement.where(Job.id == job_id, *_in_view(namespace))).one_or_none()
+    return None if found is None else (found[0], found[1])
+
+
+def _in_view(namespace: str | None) -> list[ColumnElement[bool]]:
+    """Jobs on content that a repo of the namespace holds."""
+    if namespace is None:
+        return []
+    held = select(RepoBlob.blob_id).join(Repo, Repo.id == RepoBlob.repo_id).where(Repo.namespace == namespace)
+    return [Job.blob_id.in_(held)]
 
 
 def running_attempts(session: Session, for_at_least_s: float) -> Sequence[tuple[int, int]]:

@@ -8,12 +8,21 @@ from sqlalchemy import delete, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from ..clock import now
+from ..db import batches
 from ..models import Commit, Ref, Repo
 
 
 def find_repo(session: Session, namespace: str, name: str) -> Repo | None:
     """The repo of this name."""
     return session.scalar(select(Repo).where(Repo.namespace == namespace, Repo.name == name))
+
+
+def find_repos(session: Session, full_names: Sequence[str]) -> Sequence[Repo]:
+    """Those of the repos that there are, by names ``namespace/name``."""
+    found: list[Repo] = []
+    for some in batches([tuple(name.split("/", 1)) for name in full_names]):
+        found += session.scalars(select(Repo).where(tuple_(Repo.namespace, Repo.name).in_(some)))
+    return found
 
 
 def add_repo(session: Session, namespace: str, name: str, visibility: str, default_branch: str) -> Repo:

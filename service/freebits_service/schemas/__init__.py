@@ -5,7 +5,7 @@ from __future__ import annotations
 from .accounts import IssuedToken, NewToken, NewUser, Whoami
 from .commits import AddFile, Commit, CommitList, DeleteFile, Entry, NewCommit, Operation, Tree
 from .fields import Answer, ErrorBody, Request
-from .jobs import Job, JobList
+from .jobs import Job, JobList, Worker, WorkerList
 from .repos import NewRef, NewRepo, Ref, RefList, Repo, RepoChange, RepoList
 from .uploads import NewUpload, Part, Upload
 
@@ -37,4 +37,6 @@ __all__ = [
     "Tree",
     "Upload",
     "Whoami",
+    "Worker",
+    "WorkerList",
 ]

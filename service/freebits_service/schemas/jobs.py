@@ -1,4 +1,4 @@
-"""Background work."""
+"""Background work and who does it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,30 @@ from .fields import Answer
 
 
 class Job(Answer):
-    """Background work on a blob."""
+    """Background work on a blob of `nbytes` bytes. `repo` and `path` are null where the caller may not read them.
+
+    Lower `priority` goes first; `outcome` is what became of the last attempt that ended.
+    """
 
     id: int
     key: str
+    sha256: str
+    nbytes: int
+    repo: str | None
+    path: str | None
+    queue: str
+    priority: int
     state: Literal["queued", "running", "done", "parked", "cancelled"]
+    attempt: int
     failures: int
+    handovers: int
+    worker: str | None
     progress_nbytes: int
     outcome: str
+    request_id: str | None
     created_at: datetime
+    not_before: datetime
+    started_at: datetime | None
     finished_at: datetime | None
 
 
@@ -26,3 +41,23 @@ class JobList(Answer):
 
     items: list[Job]
     next: int | None
+
+
+class Worker(Answer):
+    """A worker process; `alive` unless it was not heard of for too long. `job` is what it is at."""
+
+    id: str
+    host: str | None
+    pid: int
+    device: str | None
+    queues: list[str]
+    started_at: datetime
+    heartbeat_at: datetime
+    alive: bool
+    job: int | None
+
+
+class WorkerList(Answer):
+    """All workers, the oldest first."""
+
+    items: list[Worker]

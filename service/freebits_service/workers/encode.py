@@ -66,6 +66,7 @@ class EncodeSteps:
         blob = self._blob(job_id, attempt)
         if blob is None or blob.raw_key is None:
             return None
+        log.info("encoding", nbytes=blob.nbytes, sha256=blob.sha256)
         handle = self.hub.store.begin()
         task = Encode(blob.raw_key, handle, blob.sha256, self.hub.settings.encode_threads)
         try:
@@ -90,6 +91,7 @@ class EncodeSteps:
         blob = self._blob(job_id, attempt)
         if blob is None:
             return
+        log.info("verifying")
         task = Verify(container["handle"], container["nbytes"], container["sha256"], blob.nbytes, blob.sha256)
         self.encoder.run(task, lambda _: self._note(job_id, attempt, blob.nbytes))
 
@@ -97,6 +99,7 @@ class EncodeSteps:
         """Serve the blob from the container from now on, and end the job."""
         if self._blob(job_id, attempt) is None:
             return  # what is staged is the collector's, or another worker's
+        log.info("swapping")
         key = container_key(container["sha256"], job_origin(job_id, attempt))
         self.hub.store.finish(container["handle"], key)
         self._run(lambda session: self._swap(session, job_id, attempt, container, key))

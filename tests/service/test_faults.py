@@ -1,0 +1,345 @@
+"""Faults of workers and of what they stand on, with real processes: work finishes, nothing is lost or served wrong.
+
+`make test-faults` runs these in a loop.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from postgres import PostgresServer
+from pusher import Pusher, check, wait_for_some, wait_settled
+
+from freebits_service.context import open_hub
+from freebits_service.migrate import upgrade
+from freebits_service.settings import Settings
+from freebits_service.workers.collect import collect
+
+pytestmark = pytest.mark.fault
+DEADLINE_S = 90.0
+MIB = 1 << 20
+LARGE = random.Random(9).randbytes(MIB) + bytes(range(64)) * (31 * MIB // 64)
+TRIES = 6
+HUB = ("--no-worker", "--part-nbytes", str(8 * MIB))
+
+
+@dataclass
+class WorkerProcess:
+    """``freebits worker`` beside a hub."""
+
+    flags: list[str]
+    database_url: str
+    log_path: Path
+    limits: Callable[[], None] | None = None
+    process: subprocess.Popen[bytes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Start it."""
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "freebits", "worker", *self.flags],
+                env={**os.environ, "FREEBITS_DATABASE_URL": self.database_url},
+                stdout=log,
+                stderr=log,
+                preexec_fn=self.limits,  # noqa: PLW1509 - sets a limit, takes no lock
+            )
+
+    def lines(self, event: str) -> list[dict[str, Any]]:
+        """What it logged of this kind."""
+        found = []
+        for line in self.log_path.read_text().splitlines():
+            with suppress(ValueError):
+                found.append(json.loads(line))
+        return [line for line in found if line.get("event") == event]
+
+    def signal(self, number: int) -> None:
+        """Send a signal to it and its encoder."""
+        family = psutil.Process(self.process.pid)
+        for process in [family, *family.children(recursive=True)]:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+
+    def kill(self) -> None:
+        """``kill -9``, of its encoder too: a node that is gone."""
+        if self.process.poll() is None:
+            self.signal(signal.SIGKILL)
+        self.process.wait()
+
+
+@pytest.fixture
+def make_worker(tmp_path: Path) -> Iterator[Callable[..., WorkerProcess]]:
+    """Workers beside a hub process; all are killed at the end."""
+    made: list[WorkerProcess] = []
+
+    def make(served: Any, *flags: str, limits: Callable[[], None] | None = None) -> WorkerProcess:
+        usual = {
+            "--data": str(served.data),
+            "--job-poll-s": "0.1",
+            "--heartbeat-s": "0.3",
+            "--worker-dead-after-s": "3",
+            "--job-backoff-s": "0.1",
+            "--encode-min-nbytes": "1",
+            "--min-free-nbytes": "0",
+        }
+        given = dict(zip(flags[::2], flags[1::2], strict=True))
+        arguments = [part for pair in {**usual, **given}.items() for part in pair]
+        made.append(WorkerProcess(arguments, served.database_url, tmp_path / f"worker{len(made)}.log", limits))
+        return made[-1]
+
+    yield make
+    for each in made:
+        with suppress(psutil.NoSuchProcess):
+            each.signal(signal.SIGCONT)
+        each.kill()
+
+
+def wait_for(condition: Callable[[], Any], what: str, every_s: float = 0.02) -> Any:
+    """The first true value of `condition`."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not within {DEADLINE_S:.0f} s: {what}"
+        time.sleep(every_s)
+    return value
+
+
+def jobs(client: Any) -> list[dict[str, Any]]:
+    """All jobs, oldest first."""
+    items: list[dict[str, Any]] = client.get("/jobs", params={"limit": 1000}).json()["items"]
+    return items[::-1]
+
+
+def wait_done(client: Any, number: int) -> list[dict[str, Any]]:
+    """So many jobs, all done."""
+    return wait_for(  # type: ignore[no-any-return]
+        lambda: (found := jobs(client)) and len(found) == number and all(j["state"] == "done" for j in found) and found,
+        f"{number} jobs to be done",
+        0.1,
+    )
+
+
+def check_content(client: Any, repo: str, files: dict[str, bytes]) -> None:
+    """Bit for bit."""
+    for path, content in files.items():
+        reply = client.resolve(repo, path)
+        assert reply.status_code == 200, reply.text
+        assert hashlib.sha256(reply.content).digest() == hashlib.sha256(content).digest(), path
+
+
+def push_large(client: Any, repo: str, number: int) -> dict[str, bytes]:
+    """One more large file in a commit of its own."""
+    files = {f"large{number}": number.to_bytes(8, "little") + LARGE}
+    client.push(repo, files, client.get(f"/repos/{repo}").json()["head"])
+    return files
+
+
+def test_a_worker_killed_in_the_middle(
+    make_process: Callable[..., Any], connect: Callable[..., Any], make_worker: Callable[..., WorkerProcess]
+) -> None:
+    """Another worker takes over where it was: what was encoded is not encoded again."""
+    served = make_process(*HUB)
+    served.start()
+    client = connect(served)
+    repo, pushed = client.new_repo(), {}
+    for number in range(TRIES):
+        first = make_worker(served)
+        wait_for(lambda worker=first: worker.lines("worker ready"), "the first worker")
+        pushed |= push_large(client, repo, number)
+        wait_for(lambda worker=first: worker.lines("verifying"), "the check of what was encoded", 0.002)
+        first.signal(signal.SIGSTOP)
+        job = jobs(client)[-1]
+        first.kill()
+        if job["state"] == "running":
+            break
+    else:
+        pytest.fail("the worker was always faster than the kill")
+    second = make_worker(served)
+    [*_, done] = wait_done(client, number + 1)
+    assert (done["attempt"], done["failures"], done["handovers"], done["outcome"]) == (1, 0, 1, "encoded")
+    assert done["worker"] == second.lines("worker ready")[0]["worker"]
+    assert [line["job_id"] for line in second.lines("encoding")] == []
+    assert [line["job_id"] for line in second.lines("verifying")] == [done["id"]]
+    check_content(client, repo, pushed)
+
+
+def test_a_worker_killed_while_encoding(
+    make_process: Callable[..., Any], connect: Callable[..., Any], make_worker: Callable[..., WorkerProcess]
+) -> None:
+    """A living worker notices the silence and does the step again."""
+    served = make_process(*HUB)
+    served.start()
+    client = connect(served)
+    repo = client.new_repo()
+    first = make_worker(served)
+    wait_for(lambda: first.lines("worker ready"), "the first worker")
+    pushed = push_large(client, repo, 0)
+    wait_for(lambda: first.lines("encoding"), "encoding", 0.002)
+    first.signal(signal.SIGSTOP)
+    second = make_worker(served)
+    wait_for(lambda: second.lines("worker ready"), "the second worker")
+    first.kill()
+    wait_done(client, 1)
+    check_content(client, repo, pushed)
+
+
+@pytest.mark.parametrize("engine_name", ["postgres"], indirect=True)
+def test_a_zombie_wakes_up(
+    make_process: Callable[..., Any], connect: Callable[..., Any], make_worker: Callable[..., WorkerProcess]
+) -> None:
+    """A worker that stood still until its job was handed on and done changes nothing, and works on."""
+    served = make_process(*HUB)
+    served.start()
+    client = connect(served)
+    repo = client.new_repo()
+    zombie = make_worker(served)
+    wait_for(lambda: zombie.lines("worker ready"), "the first worker")
+    pushed = push_large(client, repo, 0)
+    step = random.choice(["encoding", "verifying", "swapping"])
+    wait_for(lambda: zombie.lines(step), step, 0.002)
+    zombie.signal(signal.SIGSTOP)
+    other = make_worker(served)
+    wait_done(client, 1)
+    zombie.signal(signal.SIGCONT)
+    other.process.send_signal(signal.SIGTERM)
+    assert other.process.wait(60) == 0
+    pushed |= push_large(client, repo, 1)
+    done = wait_done(client, 2)
+    assert done[1]["worker"] == zombie.lines("worker ready")[0]["worker"]
+    hub = open_hub(Settings(data=served.data, database_url=served.database_url, grace_s=0))
+    collect(hub, least_grace_s=0)
+    hub.db.close()
+    check_content(client, repo, pushed)
+    assert {job["outcome"] for job in done} == {"encoded"}
+
+
+def test_three_workers_share_the_work(
+    make_process: Callable[..., Any], connect: Callable[..., Any], make_worker: Callable[..., WorkerProcess]
+) -> None:
+    """Started all at once on an engine without tables; every job is done once, by one of them."""
+    served = make_process("--no-worker")
+    served.start()
+    client = connect(served)
+    repo = client.new_repo()
+    files = {f"f{n:02}": n.to_bytes(2, "little") * 40_000 for n in range(24)}
+    client.push(repo, files)
+    workers = [make_worker(served) for _ in range(3)]
+    done = wait_done(client, len(files))
+    assert {(job["attempt"], job["failures"], job["handovers"]) for job in done} == {(1, 0, 0)}
+    begun = [line["job_id"] for worker in workers for line in worker.lines("encoding")]
+    assert sorted(begun) == sorted(job["id"] for job in done)
+    request_ids = {line["request_id"] for worker in workers for line in worker.lines("swapping")}
+    assert request_ids == {done[0]["request_id"]}
+    check_content(client, repo, files)
+
+
+def test_sigterm_hands_the_job_back(
+    make_process: Callable[..., Any], connect: Callable[..., Any], make_worker: Callable[..., WorkerProcess]
+) -> None:
+    """At once, with no failure counted; the next worker begins it again."""
+    served = make_process(*HUB)
+    served.start()
+    client = connect(served)
+    repo = client.new_repo()
+    first = make_worker(served)
+    wait_for(lambda: first.lines("worker ready"), "the worker")
+    for number in range(TRIES):
+        pushed = push_large(client, repo, number)
+        wait_for(lambda worker=first: worker.lines("encoding"), "encoding", 0.002)
+        first.process.send_signal(signal.SIGTERM)
+        assert first.process.wait(60) == 0
+        job = jobs(client)[-1]
+        if job["state"] == "queued":
+            break
+        first = make_worker(served)
+        wait_for(lambda worker=first: worker.lines("worker ready"), "the worker")
+    assert (job["state"], job["attempt"], job["failures"], job["worker"]) == ("queued", 1, 0, None)
+    assert client.get("/workers").json()["items"] == []
+    make_worker(served)
+    done = wait_done(client, number + 1)[-1]
+    assert (done["attempt"], done["failures"], done["handovers"]) == (2, 0, 0)
+    check_content(client, repo, pushed)
+
+
+@pytest.mark.parametrize("engine_name", ["postgres"], indirect=True)
+def test_a_full_disk(
+    make_process: Callable[..., Any], connect: Callable[..., Any], make_worker: Callable[..., WorkerProcess]
+) -> None:
+    """The job waits as long as it takes, no failure is counted, and it finishes when there is room."""
+    served = make_process(*HUB)
+    served.start()
+    client = connect(served)
+    repo = client.new_repo()
+
+    def little_room() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (MIB // 2, MIB // 2))
+
+    full = make_worker(served, limits=little_room)
+    pushed = push_large(client, repo, 0)
+    wait_for(lambda: len(full.lines("an attempt failed")) > 5, "six attempts")
+    [job] = jobs(client)
+    assert job["failures"] == 0
+    assert "StorageFull" in job["outcome"]
+    check_content(client, repo, pushed)
+    full.process.send_signal(signal.SIGTERM)
+    assert full.process.wait(60) == 0
+    make_worker(served)
+    [done] = wait_done(client, 1)
+    assert done["failures"] == 0
+    check_content(client, repo, pushed)
+
+
+@pytest.mark.parametrize("engine_name", ["sqlite"], indirect=True)
+def test_postgres_killed_and_started_again(
+    make_process: Callable[..., Any],
+    connect: Callable[..., Any],
+    make_worker: Callable[..., WorkerProcess],
+    tmp_path: Path,
+) -> None:
+    """``kill -9`` of a durable server during pushes and encoding: what was acknowledged is there, work finishes."""
+    server = PostgresServer(durable=True)
+    try:
+        url = server.create_database("hub")
+        upgrade(url)
+        served = make_process("--no-worker")
+        served.database_url = url
+        served.start()
+        workers = [make_worker(served) for _ in range(2)]
+        client = connect(served)
+        repo = client.new_repo()
+        pusher = Pusher(connect(served), repo)
+        pusher.start()
+        rng = random.Random()
+        for _ in range(3):
+            time.sleep(rng.uniform(0.5, 3))
+            server.kill()
+            time.sleep(rng.uniform(0, 1.5))
+            server.start()
+            wait_for(lambda: client.get("/whoami").status_code == 200, "the hub to answer again")
+            check(client, repo, dict(pusher.committed))
+        wait_for_some(pusher)
+        pusher.stopping.set()
+        pusher.join(60)
+        assert pusher.failure is None
+        wait_settled(client, repo)
+        check(client, repo, pusher.committed)
+        assert all(worker.process.poll() is None for worker in workers)
+        assert {job["state"] for job in jobs(client)} == {"done"}
+        served.end(signal.SIGKILL)
+    finally:
+        for worker in workers:
+            worker.kill()
+        server.close()
