@@ -136,9 +136,12 @@ class EncoderProcess:
         if self._connection is None or self._process is None or not self._process.is_alive():
             context = multiprocessing.get_context("spawn")  # threads are running: forking would copy held locks
             self._connection, theirs = context.Pipe()
-            self._process = context.Process(target=serve, args=(theirs, self._settings), daemon=True)
-            self._process.start()
+            process = context.Process(target=serve, args=(theirs, self._settings), daemon=True)
+            process.start()
+            self._process = process
             theirs.close()
+            if self._stopped.is_set():
+                process.kill()  # `stop` came while it was being started
         return self._connection
 
     def _end(self) -> int | None:

@@ -14,7 +14,8 @@ import logging
 import threading
 from collections.abc import Collection, Sequence
 
-from dbos import DBOS, DBOSConfig, SetWorkflowID
+import structlog
+from dbos import DBOS, DBOSConfig, SetWorkflowID, WorkflowHandle
 
 from ..db import normalized_url
 from ..settings import Settings
@@ -24,6 +25,7 @@ from .encode import EncodeSteps
 STEPS_VERSION = "2"
 CONNECTIONS = 3
 MAX_RECOVERIES = 1_000_000  # the `job` row counts handovers, and parks; the engine must not give up before
+log = structlog.get_logger()
 ENDED = frozenset({"SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"})
 
 
@@ -53,8 +55,22 @@ class Engine:
 
     def start(self, job_id: int, attempt: int) -> None:
         """Run an attempt in this process, in a thread of its own; asking again changes nothing."""
-        with SetWorkflowID(_name(job_id, attempt)):
-            DBOS.start_workflow(self._workflow, job_id, attempt)
+        self._begun()  # from now on, not when the thread gets to run: an idle worker would take another job
+        try:
+            with SetWorkflowID(_name(job_id, attempt)):
+                handle = DBOS.start_workflow(self._workflow, job_id, attempt)
+        except BaseException:
+            self._ended()
+            raise
+        threading.Thread(target=self._await_end, args=(handle,), daemon=True).start()
+
+    def _await_end(self, handle: WorkflowHandle[None]) -> None:
+        try:
+            handle.get_result()
+        except Exception as error:  # an attempt that was cancelled, or is another worker's by now
+            log.info("an attempt ended early", error=str(error)[:200])
+        finally:
+            self._ended()
 
     def cancel(self, job_id: int, attempt: int) -> None:
         """Do no further step of an attempt."""

@@ -142,14 +142,15 @@ def _collect(dispatcher: Dispatcher) -> None:
 
 def _end(dispatcher: Dispatcher, encoder: EncoderProcess) -> NoReturn:
     """Hand back the job and be gone. Whatever cannot be said now, the others find out by the silence."""
-    encoder.stop()
     try:
+        encoder.stop()
         dispatcher.hand_back()
         with dispatcher.hub.db.transaction() as session:
             queries.forget_worker(session, dispatcher.me.id)
     except (SQLAlchemyError, ServiceError) as error:
         log.warning("could not hand back; others will take over", error=str(error)[:500])
-    os._exit(0)
+    finally:
+        os._exit(0)  # nothing to tidy up: a worker must bear being killed at any moment anyway
 
 
 def _end_with_parent(encoder: EncoderProcess) -> None:
