@@ -14,6 +14,7 @@ from freebits_service.context import Hub
 from freebits_service.models import Blob, Job, Upload
 from freebits_service.workers.collect import collect
 
+pytestmark = pytest.mark.parametrize("engine_name", ["postgres"], indirect=True)
 AT_ONCE = 8
 CONTENT = b"0123456789abcdef" * 2_000
 
@@ -114,7 +115,7 @@ def test_the_collector_beside_commits(hub: Hub, client: Any) -> None:
 
 
 def test_a_nul_is_refused_before_the_database(client: Any) -> None:
-    """Postgres keeps none in a text; 422 on both, not 500."""
+    """Postgres keeps none in a text: 422, not 500."""
     repo = client.new_repo()
     client.upload(repo, CONTENT)
     assert client.commit(repo, {"a": CONTENT}, message="a\0b").json()["code"] == "INVALID_REQUEST"
@@ -122,7 +123,6 @@ def test_a_nul_is_refused_before_the_database(client: Any) -> None:
     assert client.get("/jobs", params={"after": 10**30}).status_code == 422
 
 
-@pytest.mark.parametrize("engine_name", ["postgres"], indirect=True)
 def test_broken_connections_are_replaced(hub: Hub, client: Any) -> None:
     """After the server cut all of them the next request is answered."""
     repo = client.new_repo()
@@ -136,7 +136,6 @@ def test_broken_connections_are_replaced(hub: Hub, client: Any) -> None:
         assert session.scalars(select(Blob.state)).one() == "encoding"
 
 
-@pytest.mark.parametrize("engine_name", ["postgres"], indirect=True)
 def test_readers_see_one_moment(hub: Hub, client: Any) -> None:
     """All statements of a snapshot answer as of its first one, and it cannot write."""
     repo = client.new_repo()
