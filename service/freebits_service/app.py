@@ -30,6 +30,7 @@ from .uploads import endpoints as uploads
 
 PREFIX = "/api/v1"
 READER_THREADS = 32
+WRITER_THREADS = 32  # they wait for disks and stores, so their number has nothing to do with that of the cores
 
 
 def create_app(settings: Settings, hub: Hub | None = None) -> FastAPI:
@@ -47,6 +48,7 @@ def create_app(settings: Settings, hub: Hub | None = None) -> FastAPI:
     app.state.hub = hub or open_hub(settings)
     app.state.open_blobs = OpenBlobs()
     app.state.readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="reader")
+    app.state.writers = ThreadPoolExecutor(WRITER_THREADS, thread_name_prefix="writer")
     app.state.metrics = CollectorRegistry()
     app.state.metrics.register(DatabaseCollector(app.state.hub.db))
     app.include_router(health.router)
@@ -61,6 +63,7 @@ def create_app(settings: Settings, hub: Hub | None = None) -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    asyncio.get_running_loop().set_default_executor(app.state.writers)
     flushing = asyncio.create_task(_keep_leases(app.state.open_blobs, app.state.hub))
     try:
         yield

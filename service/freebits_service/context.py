@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .blobs.local import LocalBlobStore
+from .blobs.opening import open_store
 from .blobs.store import BlobStore
 from .db import Database
 from .settings import Settings
@@ -21,7 +21,7 @@ class Hub:
 
 def open_hub(settings: Settings) -> Hub:
     """Open the database and the store that the settings name; raises StorageFull when the disk is full."""
-    return Hub(settings, open_database(settings), LocalBlobStore(settings.objects))
+    return Hub(settings, open_database(settings), open_store(settings))
 
 
 def open_database(settings: Settings) -> Database:

@@ -13,7 +13,7 @@ ServiceError
   RangeNotSatisfiable
   TooLarge  StorageFull                            limits of the settings, limits of the disk
   Unavailable                                      something the hub stands on is away; try again later
-    DatabaseUnavailable
+    DatabaseUnavailable  StoreUnavailable
   DatabaseNotMigrated                              the tables are of another release
 """
 
@@ -232,6 +232,15 @@ class DatabaseUnavailable(Unavailable):
     """The database does not answer, or not in time. Nothing is half-committed."""
 
     code = "DATABASE_UNAVAILABLE"
+
+
+class StoreUnavailable(Unavailable):
+    """The object store does not answer, or refuses the hub; the hub's log says why. Nothing is half-committed."""
+
+    code = "STORE_UNAVAILABLE"
+
+    def __init__(self, message: str = "the hub's object store does not answer; try again in a while") -> None:
+        super().__init__(message)
 
 
 class DatabaseNotMigrated(ServiceError):

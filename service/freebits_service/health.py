@@ -22,7 +22,8 @@ def healthz() -> dict[str, str]:
 
 @router.get("/readyz")
 def readyz(hub: HubDep) -> JSONResponse:
-    """The database answers and the store has room; 503 otherwise."""
+    """The database and the store answer and there is room; 503 otherwise."""
+    hub.store.check()
     with hub.db.snapshot() as session:
         session.execute(select(Repo.id).limit(1))
     free = hub.store.free_nbytes()

@@ -54,6 +54,21 @@ class Settings(BaseSettings):
     grace_s: float = Field(3600, ge=0, description="unreferenced objects are kept for, seconds")
     collect_interval_s: float = Field(300, gt=0, description="time between two collections, seconds")
 
+    s3_bucket: str = Field("", description="bucket of the objects (default: they are in the data folder)")
+    s3_prefix: str = Field("", description="put before each key, to share the bucket")
+    s3_endpoint: str = Field("", description="URL of the S3-compatible store (default: AWS)")
+    s3_public_endpoint: str = Field("", description="URL under which clients reach the store (default: s3_endpoint)")
+    s3_region: str = Field("", description="region of the bucket (default: what AWS tools would take)")
+    s3_addressing: Literal["auto", "path", "virtual"] = Field(
+        "auto", description="where the bucket's name goes in URLs"
+    )
+    s3_checksums: Literal["when_supported", "when_required"] = Field(
+        "when_supported", description="when to check the store's own checksums; some stores send wrong ones"
+    )
+    presign_s: int = Field(900, ge=1, le=3600, description="how long a presigned URL is good for, seconds")
+    redirect_downloads: bool = Field(True, description="send readers to the store itself where it can take them")
+    direct_uploads: bool = Field(True, description="let clients send parts to the store itself where it can take them")
+
     worker: bool = Field(True, description="run a worker process beside the server")
     device: str = Field("cpu", pattern=r"^(cpu|cuda:[0-9]{1,3})$", description="what a worker encodes on: cpu, cuda:N")
     queues: str = Field("", description="queues a worker serves, comma between, first first (default: cpu, or gpu)")

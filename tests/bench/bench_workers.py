@@ -30,7 +30,7 @@ from machine import machine_line
 from postgres import PostgresServer
 from sqlalchemy import func, select
 
-from freebits_service.blobs.keys import raw_key, upload_origin
+from freebits_service.blobs.keys import new_raw_key, upload_origin
 from freebits_service.blobs.queries import add_raw_blob
 from freebits_service.context import Hub, open_hub
 from freebits_service.jobs.queries import Asked, add_encode_jobs
@@ -68,11 +68,12 @@ def put_files(hub: Hub, content: bytes, first: int, number: int) -> None:
     for n in range(first, first + number):
         changed = content[:-8] + n.to_bytes(8, "little")
         digest = hashlib.sha256(changed).hexdigest()
-        key, handle = raw_key(digest, upload_origin(f"{n:032x}")), hub.store.begin()
-        with hub.store.write_part(handle, 0, 0) as part:
+        key = new_raw_key(digest, upload_origin(f"{n:032x}"))
+        hub.store.begin(key)
+        with hub.store.write_part(key, 0, 0) as part:
             part.write([changed])
             part.finish()
-        hub.store.finish(handle, key)
+        hub.store.finish(key)
         with hub.db.transaction() as session:
             add_encode_jobs(session, [add_raw_blob(session, digest, len(changed), key)], "cpu", Asked())
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -22,10 +23,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import boto3
 import httpx
 import pytest
+from botocore.config import Config
 from fastapi.testclient import TestClient
 from postgres import PostgresServer
+from s3 import S3Server
 
 from freebits_service import logs
 from freebits_service.accounts.operations import ensure_admin
@@ -161,6 +165,51 @@ class HubClient:
         reply = self.post("/users", json={"name": name})
         assert reply.status_code == 201, reply.text
         return self.as_user(reply.json()["token"])
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """An S3 server for all tests that do not kill theirs.
+
+    FREEBITS_TEST_S3_ENDPOINT names another one, to be used with the credentials of the environment.
+    """
+    own = os.environ.get("FREEBITS_TEST_S3_ENDPOINT")
+    if own:
+        yield own
+        return
+    server = S3Server()
+    with closing(server), pytest.MonkeyPatch.context() as patched:
+        for name, value in server.environment().items():
+            patched.setenv(name, value)
+        yield server.endpoint
+
+
+@pytest.fixture(scope="session")
+def s3_bucket(s3_endpoint: str) -> Iterator[str]:
+    """One bucket for the whole run, emptied and removed at its end."""
+    name = f"freebits-test-{secrets.token_hex(6)}"
+    client = s3_client(s3_endpoint)
+    client.create_bucket(Bucket=name)
+    yield name
+    for page in client.get_paginator("list_multipart_uploads").paginate(Bucket=name):
+        for found in page.get("Uploads", ()):
+            client.abort_multipart_upload(Bucket=name, Key=found["Key"], UploadId=found["UploadId"])
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=name):
+        for found in page.get("Contents", ()):
+            client.delete_object(Bucket=name, Key=found["Key"])
+    client.delete_bucket(Bucket=name)
+
+
+def s3_client(endpoint: str) -> Any:
+    """Bare boto3, for what the tests do beside the hub."""
+    return boto3.client("s3", endpoint_url=endpoint, config=Config(s3={"addressing_style": "path"}))
+
+
+@pytest.fixture
+def s3_place(s3_endpoint: str, s3_bucket: str) -> dict[str, Any]:
+    """Settings that put the objects of a test into a part of the bucket of its own."""
+    prefix = secrets.token_hex(6)
+    return {"s3_bucket": s3_bucket, "s3_prefix": prefix, "s3_endpoint": s3_endpoint, "s3_addressing": "path"}
 
 
 @pytest.fixture

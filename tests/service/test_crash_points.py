@@ -10,12 +10,13 @@ import pytest
 from sqlalchemy import update
 
 from freebits_service.blobs import queries as blobs
+from freebits_service.blobs.keys import new_raw_key, upload_origin
 from freebits_service.blobs.store import ObjectNotFound
 from freebits_service.context import Hub
 from freebits_service.downloads.leases import OpenBlobs
 from freebits_service.models import Blob, Upload
 from freebits_service.repos import queries as refs
-from freebits_service.uploads import operations
+from freebits_service.uploads import completion
 from freebits_service.workers.collect import collect
 
 CONTENT = b"content of a file" * 20_000
@@ -54,7 +55,7 @@ def test_after_the_object_before_the_row(hub: Hub, client: Any, monkeypatch: pyt
     repo = client.new_repo()
     upload = sent(client, repo)
     with monkeypatch.context() as patched:
-        patched.setattr(operations, "_make_known", crash)
+        patched.setattr(completion, "_make_known", crash)
         assert client.complete(repo, upload).json()["code"] == "INTERNAL"
     assert len(objects(hub)) == 1
     assert collect(hub, least_grace_s=0).objects == 0
@@ -68,7 +69,7 @@ def test_an_object_whose_upload_expired_is_collected(hub: Hub, client: Any, monk
     repo = client.new_repo()
     upload = sent(client, repo)
     with monkeypatch.context() as patched:
-        patched.setattr(operations, "_make_known", crash)
+        patched.setattr(completion, "_make_known", crash)
         assert client.complete(repo, upload).json()["code"] == "INTERNAL"
     expire_uploads(hub)
     collected = collect(hub, least_grace_s=0)
@@ -150,7 +151,7 @@ def test_the_grace_period_is_kept(make_hub: Callable[..., Hub], make_client: Cal
     client = make_client(hub)
     client.upload(client.new_repo(), CONTENT)
     expire_uploads(hub)
-    hub.store.begin()
+    hub.store.begin(new_raw_key("0" * 64, upload_origin("nobody")))
     collected = collect(hub)
     assert (collected.uploads, collected.blobs, collected.staged) == (1, 0, 0)
 
@@ -158,10 +159,11 @@ def test_the_grace_period_is_kept(make_hub: Callable[..., Hub], make_client: Cal
 def test_staged_bytes_of_nobody_go(hub: Hub, client: Any) -> None:
     """A killed encoding leaves them; an upload in progress keeps its own."""
     upload = sent(client, client.new_repo())
-    orphan = hub.store.begin()
+    orphan = new_raw_key("0" * 64, upload_origin("nobody"))
+    hub.store.begin(orphan)
     assert collect(hub, least_grace_s=0).staged == 1
     with pytest.raises(ObjectNotFound):
-        hub.store.open_staged(orphan)
+        hub.store.staged_parts(orphan)
     assert client.complete("admin/model", upload).status_code == 200
 
 
@@ -170,7 +172,7 @@ def test_lost_staging_begins_again(hub: Hub, client: Any) -> None:
     repo = client.new_repo()
     upload = sent(client, repo)
     for found in hub.store.list_staged():
-        hub.store.abort(found.name)
+        hub.store.abort(found.key)
     reply = client.complete(repo, upload)
     assert reply.json()["code"] == "PARTS_MISSING"
     for number in reply.json()["detail"]["missing"]:
@@ -183,7 +185,7 @@ def test_parts_the_disk_lost_are_asked_for_again(hub: Hub, client: Any) -> None:
     repo = client.new_repo()
     upload = sent(client, repo)
     [staged] = hub.store.list_staged()
-    with hub.store.write_part(staged.name, 1, upload["part_nbytes"]) as part:
+    with hub.store.write_part(staged.key, 1, upload["part_nbytes"]) as part:
         part.write([bytes(5000)])
         part.finish()
     reply = client.complete(repo, upload)

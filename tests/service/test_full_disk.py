@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import update
 
 from freebits_service.context import Hub
-from freebits_service.errors import StorageFull, Unavailable
+from freebits_service.errors import StorageFull, StoreUnavailable
 from freebits_service.jobs import queries
 from freebits_service.models import Job
 from freebits_service.workers.encode import EncodeSteps
@@ -103,16 +103,12 @@ def test_a_disk_that_is_full_for_the_database(
     assert client.commit(repo, {"b": SMALL}, head).status_code == 201
 
 
-class StoreAway(Unavailable):
-    """What a store raises while it cannot be reached."""
-
-
 def test_a_store_that_is_full_or_away_while_encoding(hub: Hub, client: Any) -> None:
     """The job waits and is never parked; the raw bytes are served."""
     repo = client.new_repo()
     client.push(repo, {"a": SMALL})
     steps = EncodeSteps(hub, EncoderProcess(hub.settings), "w")
-    for error in [StorageFull(), StoreAway("no answer")] * hub.settings.job_max_attempts:
+    for error in [StorageFull(), StoreUnavailable()] * hub.settings.job_max_attempts:
         with hub.db.transaction() as session:
             session.execute(update(Job).values(not_before=Job.created_at))
             job = queries.claim_job(session, ["cpu"], "w")
@@ -128,11 +124,12 @@ def test_every_way_to_be_full_is_one_error(tmp_path: Path) -> None:
     script = (
         "import resource, signal, sys, pathlib\n"
         "from freebits_service.blobs.local import LocalBlobStore\n"
-        "from freebits_service.errors import StorageFull, Unavailable\n"
+        "from freebits_service.errors import StorageFull\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
         "store = LocalBlobStore(pathlib.Path(sys.argv[1]))\n"
-        "with store.write_part(store.begin(), 0, 0) as part:\n"
+        "store.begin('key')\n"
+        "with store.write_part('key', 0, 0) as part:\n"
         "    try:\n"
         "        part.write([bytes(150_000)])\n"
         "    except StorageFull:\n"

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from .store import ObjectReader, PartWriter
+from .store import BlobStore, ObjectReader, PartWriter
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
+
+PARTS_AT_ONCE = 4
 
 
 class ObjectFile(io.RawIOBase):
@@ -49,19 +54,71 @@ class ObjectFile(io.RawIOBase):
         return nbytes
 
 
-class PartFile(io.RawIOBase):
-    """A write-only file over a part being written."""
+class StagedFile(io.RawIOBase):
+    """A write-only file over the parts of an object in progress, of any length.
 
-    def __init__(self, writer: PartWriter) -> None:
+    Parts are sent while the next ones are written, a few at once; what is not sent yet is bounded by them.
+    """
+
+    def __init__(self, store: BlobStore, key: str, part_nbytes: int) -> None:
         super().__init__()
-        self._writer = writer
+        self._store, self._key, self._part_nbytes = store, key, part_nbytes
+        self._writer: PartWriter | None = None
+        self._sender = ThreadPoolExecutor(PARTS_AT_ONCE, "part")
+        self._sending: deque[Future[None]] = deque()
+        self._digest = hashlib.sha256()
+        self.nbytes = 0
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of what has been written."""
+        return self._digest.hexdigest()
 
     def writable(self) -> bool:
         """Always."""
         return True
 
     def write(self, data: ReadableBuffer) -> int:
-        """Append the data; raises StorageFull."""
+        """Append the data; raises StorageFull, also for a part that was written before."""
         view = memoryview(data).cast("B")
-        self._writer.write([view])
+        self._digest.update(view)
+        written = 0
+        while written < len(view):
+            if self._writer is None:
+                number = self.nbytes // self._part_nbytes
+                self._writer = self._store.write_part(self._key, number, self.nbytes)
+            room = self._part_nbytes - self.nbytes % self._part_nbytes
+            piece = view[written : written + room]
+            self._writer.write([piece])
+            written += len(piece)
+            self.nbytes += len(piece)
+            if len(piece) == room:
+                self._send()
         return len(view)
+
+    def finish(self) -> None:
+        """Send what is left; returns when all parts are there, or raises what one of them met."""
+        if self._writer is not None:
+            self._send()
+        while self._sending:
+            self._sending.popleft().result()
+
+    def close(self) -> None:
+        """End the threads; a part that was not finished does not count."""
+        self._sender.shutdown(cancel_futures=True)
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+        super().close()
+
+    def _send(self) -> None:
+        assert self._writer is not None
+        writer, self._writer = self._writer, None
+        self._sending.append(self._sender.submit(_finish_and_close, writer))
+        if len(self._sending) > PARTS_AT_ONCE:
+            self._sending.popleft().result()
+
+
+def _finish_and_close(writer: PartWriter) -> None:
+    with writer:
+        writer.finish()

@@ -1,31 +1,36 @@
 """Where objects lie. The only functions that build keys.
 
-    blobs/raw/<aa>/<sha256>.<origin>             the original bytes
-    blobs/container/<aa>/<stored sha256>.<origin>   the container, named by the digest of its own bytes
-    staging/<handle>                             an upload or an encoding in progress (the store's own business)
+    blobs/raw/<aa>/<sha256>.<origin>         the original bytes
+    blobs/container/<aa>/<sha256>.<origin>   the container that decodes to them
 
-``<aa>`` are the first two hex digits, so that no folder holds everything. ``<origin>`` is the upload
-(``u-<id>``) or the attempt of a job (``j-<id>-<attempt>``) that wrote the object. It makes every key belong
-to one writer: a key is never written again once the collector has decided to delete it, so deletion can never
-hit a newer object with the same content; and an object without a row shows whose it was.
+``<sha256>`` is of the original bytes, ``<aa>`` are its first two hex digits, so that no folder holds everything.
+``<origin>`` is the upload (``u-<id>-<once>``) or the attempt of a job (``j-<id>-<attempt>-<once>``) that wrote the
+object; ``<once>`` is random. It makes every key belong to one writer: no key is ever written twice, so deletion
+can never hit a newer object with the same content, a worker that was believed dead never writes over its
+successor, and an object without a row shows whose it was.
 """
 
 from __future__ import annotations
 
 import re
+import secrets
 
 BLOBS = "blobs/"
 _KEY = re.compile(r"blobs/(raw|container)/[0-9a-f]{2}/[0-9a-f]{64}\.([uj]-[0-9a-z-]+)")
 
 
-def raw_key(sha256: str, origin: str) -> str:
-    """Key of the original bytes of a blob."""
-    return f"{BLOBS}raw/{sha256[:2]}/{sha256}.{origin}"
+def new_raw_key(sha256: str, origin: str) -> str:
+    """A key for the original bytes of a blob; another one at each call."""
+    return _new_key("raw", sha256, origin)
 
 
-def container_key(stored_sha256: str, origin: str) -> str:
-    """Key of a container whose own bytes have this digest."""
-    return f"{BLOBS}container/{stored_sha256[:2]}/{stored_sha256}.{origin}"
+def new_container_key(sha256: str, origin: str) -> str:
+    """A key for a container that decodes to the bytes with this digest; another one at each call."""
+    return _new_key("container", sha256, origin)
+
+
+def _new_key(kind: str, sha256: str, origin: str) -> str:
+    return f"{BLOBS}{kind}/{sha256[:2]}/{sha256}.{origin}-{secrets.token_hex(4)}"
 
 
 def upload_origin(upload_id: str) -> str:
@@ -46,7 +51,8 @@ def origin_of(key: str) -> str | None:
 
 def upload_of(origin: str) -> str | None:
     """The upload id in an origin, if an upload wrote the object."""
-    return origin[2:] if origin.startswith("u-") else None
+    kind, _, rest = origin.partition("-")
+    return rest.partition("-")[0] if kind == "u" else None
 
 
 def job_of(origin: str) -> int | None:

@@ -1,23 +1,25 @@
 """Objects as files in a folder.
 
-A staged upload is one sparse file; each part is written at its offset, so parts may come in any order and
+An object in progress is one sparse file; each part is written at its offset, so parts may come in any order and
 finishing copies nothing: fsync, rename into place, fsync of the folder. A reader holds the file open, so it
 reads on after the object was deleted.
+
+    blobs/...            objects, by key
+    staging/<key>        objects in progress; each ``/`` of the key is a ``%``
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
+from typing import NoReturn, Self
 
 from ..errors import StorageFull
-from .store import Buffer, ObjectNotFound, StoredObject
+from .store import Buffer, Limits, ObjectNotFound, Presentation, StagedObject, StoredObject
 
 STAGING = "staging"
 # EFBIG is what a file-size limit (RLIMIT_FSIZE, or the file system's own) answers; for a caller it is the
@@ -70,11 +72,11 @@ class LocalReader:
 class LocalPartWriter:
     """Writes at an offset of the staged file."""
 
-    def __init__(self, path: Path, handle: str, offset: int) -> None:
+    def __init__(self, path: Path, key: str, offset: int) -> None:
         try:
             self._fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         except FileNotFoundError:
-            raise ObjectNotFound(handle) from None
+            raise ObjectNotFound(key) from None
         self._offset = offset
 
     def write(self, buffers: Sequence[Buffer]) -> None:
@@ -107,45 +109,52 @@ class LocalPartWriter:
 class LocalBlobStore:
     """A `BlobStore` in the folder `root`."""
 
+    limits = Limits()
+    presigns = False
+
     def __init__(self, root: Path) -> None:
         self._root = root
         with _storage_full_translated():
             (root / STAGING).mkdir(parents=True, exist_ok=True)
 
-    def begin(self) -> str:
+    def begin(self, key: str) -> None:
         """A new, empty staged file."""
-        handle = secrets.token_hex(16)
         with _storage_full_translated():
-            self._staged(handle).touch(exist_ok=False)
-        return handle
+            self._staged(key).touch(exist_ok=False)
 
-    def write_part(self, handle: str, number: int, offset: int) -> LocalPartWriter:
+    def write_part(self, key: str, number: int, offset: int) -> LocalPartWriter:
         """Write into the staged file from `offset`."""
-        return LocalPartWriter(self._staged(handle), handle, offset)
+        return LocalPartWriter(self._staged(key), key, offset)
 
-    def open_staged(self, handle: str) -> LocalReader:
-        """Read the staged file."""
-        return LocalReader(self._staged(handle), handle)
+    def staged_parts(self, key: str) -> None:
+        """Parts leave no trace in the file."""
+        if not self._staged(key).exists():
+            raise ObjectNotFound(key)
 
-    def finish(self, handle: str, key: str) -> None:
+    def finish(self, key: str) -> None:
         """fsync, rename, fsync the folder; see `BlobStore.finish`."""
-        staged, path = self._staged(handle), self._root / key
+        staged, path = self._staged(key), self._root / key
         with _storage_full_translated():
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
-                os.utime(staged)
                 _fsync(staged)
                 staged.replace(path)
             except FileNotFoundError:
                 if not path.exists():
-                    raise ObjectNotFound(handle) from None
-                os.utime(path)
+                    raise ObjectNotFound(key) from None
             _fsync(path.parent)
             _fsync(path.parent.parent)
 
-    def abort(self, handle: str) -> None:
+    def reopen(self, key: str, new_key: str, part_nbytes: int, without: Collection[int] = ()) -> None:
+        """Move the file back."""
+        try:
+            (self._root / key).replace(self._staged(new_key))
+        except FileNotFoundError:
+            raise ObjectNotFound(key) from None
+
+    def abort(self, key: str) -> None:
         """Remove the staged file."""
-        self._staged(handle).unlink(missing_ok=True)
+        self._staged(key).unlink(missing_ok=True)
 
     def open(self, key: str) -> LocalReader:
         """Open the file of an object."""
@@ -171,18 +180,31 @@ class LocalBlobStore:
                 if key.startswith(prefix):
                     yield from _describe_if_there(Path(folder) / name, key)
 
-    def list_staged(self) -> Iterator[StoredObject]:
-        """The staged files."""
+    def list_staged(self) -> Iterator[StagedObject]:
+        """The staged files; `modified_at` is when one was last written to."""
         for entry in os.scandir(self._root / STAGING):
-            yield from _describe_if_there(Path(entry.path), entry.name)
+            for found in _describe_if_there(Path(entry.path), entry.name.replace("%", "/")):
+                yield StagedObject(found.name, found.modified_at)
 
     def free_nbytes(self) -> int:
         """Room on the file system for an ordinary user."""
         status = os.statvfs(self._root)
         return status.f_bavail * status.f_frsize
 
-    def _staged(self, handle: str) -> Path:
-        return self._root / STAGING / handle
+    def check(self) -> None:
+        """Look at the folder; an OSError says what is wrong with it."""
+        os.stat(self._root / STAGING)
+
+    def presign_part(self, key: str, number: int) -> NoReturn:
+        """Never asked: `presigns` is false."""
+        raise NotImplementedError
+
+    def presign_download(self, key: str, shown: Presentation) -> NoReturn:
+        """Never asked: `presigns` is false."""
+        raise NotImplementedError
+
+    def _staged(self, key: str) -> Path:
+        return self._root / STAGING / key.replace("/", "%")
 
 
 def _after(buffers: list[memoryview], written: int) -> list[memoryview]:

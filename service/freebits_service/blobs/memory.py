@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import secrets
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Self
+from typing import NoReturn, Self
 
 from ..clock import now
-from .store import Buffer, ObjectNotFound, StoredObject
+from .store import Buffer, Limits, ObjectNotFound, Presentation, StagedObject, StoredObject
 
 
 @dataclass(slots=True)
@@ -76,39 +75,44 @@ class MemoryPartWriter:
 class MemoryBlobStore:
     """A `BlobStore` that forgets everything with its process."""
 
+    limits = Limits()
+    presigns = False
+
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._staged: dict[str, _Staged] = {}
         self._objects: dict[str, tuple[bytes, datetime]] = {}
 
-    def begin(self) -> str:
-        """A new handle."""
-        handle = secrets.token_hex(16)
-        self._staged[handle] = _Staged()
-        return handle
+    def begin(self, key: str) -> None:
+        """Nothing, under a new key."""
+        self._staged[key] = _Staged()
 
-    def write_part(self, handle: str, number: int, offset: int) -> MemoryPartWriter:
+    def write_part(self, key: str, number: int, offset: int) -> MemoryPartWriter:
         """Write into the staged bytes from `offset`."""
-        return MemoryPartWriter(self._find_staged(handle), offset, self._lock)
+        return MemoryPartWriter(self._find_staged(key), offset, self._lock)
 
-    def open_staged(self, handle: str) -> MemoryReader:
-        """Read the staged bytes as they are now."""
-        return MemoryReader(bytes(self._find_staged(handle).content), handle)
+    def staged_parts(self, key: str) -> None:
+        """Parts leave no trace in the bytes."""
+        self._find_staged(key)
 
-    def finish(self, handle: str, key: str) -> None:
-        """Move the staged bytes to `key`; see `BlobStore.finish`."""
+    def finish(self, key: str) -> None:
+        """Make the staged bytes an object; see `BlobStore.finish`."""
         with self._lock:
-            staged = self._staged.pop(handle, None)
+            staged = self._staged.pop(key, None)
             if staged is not None:
                 self._objects[key] = bytes(staged.content), now()
-            elif key in self._objects:
-                self._objects[key] = self._objects[key][0], now()
-            else:
-                raise ObjectNotFound(handle)
+            elif key not in self._objects:
+                raise ObjectNotFound(key)
 
-    def abort(self, handle: str) -> None:
+    def reopen(self, key: str, new_key: str, part_nbytes: int, without: Collection[int] = ()) -> None:
+        """Stage the object's bytes again."""
+        with self._lock:
+            content, _ = self._find(key)
+            self._staged[new_key] = _Staged(bytearray(content))
+
+    def abort(self, key: str) -> None:
         """Drop the staged bytes."""
-        self._staged.pop(handle, None)
+        self._staged.pop(key, None)
 
     def open(self, key: str) -> MemoryReader:
         """Read an object."""
@@ -129,14 +133,25 @@ class MemoryBlobStore:
             if key.startswith(prefix):
                 yield StoredObject(key, len(content), modified_at)
 
-    def list_staged(self) -> Iterator[StoredObject]:
-        """What is staged."""
-        for handle, staged in list(self._staged.items()):
-            yield StoredObject(handle, len(staged.content), staged.modified_at)
+    def list_staged(self) -> Iterator[StagedObject]:
+        """What is staged; `modified_at` is when it was last written to."""
+        for key, staged in list(self._staged.items()):
+            yield StagedObject(key, staged.modified_at)
 
     def free_nbytes(self) -> None:
         """Memory is not counted."""
         return None
+
+    def check(self) -> None:
+        """Memory is always there."""
+
+    def presign_part(self, key: str, number: int) -> NoReturn:
+        """Never asked: `presigns` is false."""
+        raise NotImplementedError
+
+    def presign_download(self, key: str, shown: Presentation) -> NoReturn:
+        """Never asked: `presigns` is false."""
+        raise NotImplementedError
 
     def _find(self, key: str) -> tuple[bytes, datetime]:
         try:
@@ -144,8 +159,8 @@ class MemoryBlobStore:
         except KeyError:
             raise ObjectNotFound(key) from None
 
-    def _find_staged(self, handle: str) -> _Staged:
+    def _find_staged(self, key: str) -> _Staged:
         try:
-            return self._staged[handle]
+            return self._staged[key]
         except KeyError:
-            raise ObjectNotFound(handle) from None
+            raise ObjectNotFound(key) from None

@@ -1,23 +1,31 @@
 """What the hub needs of a store for objects: whole, immutable, named by a key.
 
-The shape is that of S3: an object appears whole or not at all; it is written as numbered parts in any order
-under a *handle* and appears under its key when the handle is finished. Writing the same part or finishing the
-same handle again gives the same result, so a caller may retry every call here after any failure but
-StorageFull. No call is a lock: who wins a race is decided by the database.
+The shape is that of S3: an object appears whole or not at all; it is staged as numbered parts in any order and
+appears under its key when it is finished. The key is named at the beginning, so that no store has to copy bytes
+to give them their name. Nothing says that a finished object holds what was announced: it is verified under its
+key, and counts when a row of the database names it. Until then, and when nobody comes back, it is garbage.
+
+A key is begun once, by one writer, and never again (``keys.py`` makes each of them unique). So no call here is a
+lock and none needs a conditional write; who wins a race is decided by the database. Writing the same part or
+finishing the same key again gives the same result, so a caller may retry every call after any failure.
+
+Every call may raise StoreUnavailable, and those that write StorageFull.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, Self
+
+from ..settings import MIB
 
 Buffer = bytes | bytearray | memoryview
 
 
 class ObjectNotFound(LookupError):
-    """No object under this key, or nothing staged under this handle."""
+    """No object under this key, or nothing staged for it."""
 
     def __init__(self, key: str) -> None:
         self.key = key
@@ -26,15 +34,49 @@ class ObjectNotFound(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """An object (`name` is its key) or a staged upload (`name` is its handle)."""
+    """An object. `modified_at` is when it was begun or finished, or in between: the store's choice."""
 
     name: str
     nbytes: int
     modified_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class StagedObject:
+    """An object in progress. `modified_at` is when it was begun or last written to: the store's choice."""
+
+    key: str
+    modified_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a store takes: the least size of all parts but the last, how many, and the largest object, bytes."""
+
+    least_part_nbytes: int = 1
+    most_parts: int = 10_000
+    largest_nbytes: int = 1 << 62
+
+    def part_nbytes_for(self, nbytes: int, preferred: int) -> int:
+        """Size of the parts of an object: the preferred one, or whole MiB where the store needs larger ones."""
+        least = max(self.least_part_nbytes, -(-nbytes // self.most_parts))
+        return preferred if least <= preferred else -(-least // MIB) * MIB
+
+
+@dataclass(frozen=True, slots=True)
+class Presentation:
+    """What a presigned download says of itself: its type, and the file name under which it is saved."""
+
+    content_type: str
+    file_name: str
+
+
 class ObjectReader(Protocol):
-    """An open object. Stays readable when the object is deleted meanwhile; safe to share between threads."""
+    """An open object; safe to share between threads.
+
+    Reads that go on where the last one ended are fetched ahead, so two who read through an object open it twice.
+    A deleted object may stay readable (a local file does) or raise ObjectNotFound, never give other bytes.
+    """
 
     nbytes: int
 
@@ -58,7 +100,7 @@ class PartWriter(Protocol):
         ...
 
     def finish(self) -> None:
-        """The part is all there."""
+        """The part is all there. Raises ObjectNotFound when the object is not in progress (any more)."""
         ...
 
     def close(self) -> None:
@@ -70,29 +112,42 @@ class PartWriter(Protocol):
 
 
 class BlobStore(Protocol):
-    """Objects under keys. Keys are made by ``blobs/keys.py``; handles by the store."""
+    """Objects under keys, which ``blobs/keys.py`` makes."""
 
-    def begin(self) -> str:
-        """A new handle to write parts under."""
+    limits: Limits
+    presigns: bool  # whether clients may be sent to the store itself
+
+    def begin(self, key: str) -> None:
+        """Begin to stage the object `key`."""
         ...
 
-    def write_part(self, handle: str, number: int, offset: int) -> PartWriter:
-        """Write part `number`, which begins at `offset` of the object. Parts may come in any order, also at once."""
+    def write_part(self, key: str, number: int, offset: int) -> PartWriter:
+        """Write part `number` (from 0), which begins at `offset` of the object; in any order, also at once."""
         ...
 
-    def open_staged(self, handle: str) -> ObjectReader:
-        """Read what has been staged, to verify it; raises ObjectNotFound."""
-        ...
+    def staged_parts(self, key: str) -> Mapping[int, int] | None:
+        """Sizes of the parts that are staged, by number; None when the store keeps no parts apart.
 
-    def finish(self, handle: str, key: str) -> None:
-        """Make the staged bytes the object `key`, durably and at once; the object's age begins now.
-
-        Finishing again, with nothing staged and the object there, is success. Raises ObjectNotFound when
-        neither is there, StorageFull.
+        Then only those who wrote them know. Raises ObjectNotFound when the object is not in progress.
         """
         ...
 
-    def abort(self, handle: str) -> None:
+    def finish(self, key: str) -> None:
+        """Make the staged bytes the object `key`, durably and at once.
+
+        Finishing again, with nothing staged and the object there, is success. Raises ObjectNotFound when
+        neither is there.
+        """
+        ...
+
+    def reopen(self, key: str, new_key: str, part_nbytes: int, without: Collection[int] = ()) -> None:
+        """Begin `new_key` with the parts of the finished object `key`, but for some that have to be sent again.
+
+        The object `key` may be gone afterwards. Raises ObjectNotFound when it is not there.
+        """
+        ...
+
+    def abort(self, key: str) -> None:
         """Drop what is staged; nothing happens when nothing is."""
         ...
 
@@ -112,10 +167,22 @@ class BlobStore(Protocol):
         """The objects whose keys begin with `prefix`, in any order; may miss what appears meanwhile."""
         ...
 
-    def list_staged(self) -> Iterator[StoredObject]:
-        """What is staged; `modified_at` is when it was last written to."""
+    def list_staged(self) -> Iterator[StagedObject]:
+        """What is in progress."""
         ...
 
     def free_nbytes(self) -> int | None:
         """Room left, or None when the store does not know."""
+        ...
+
+    def check(self) -> None:
+        """Ask the store for a sign of life, within seconds; raises StoreUnavailable."""
+        ...
+
+    def presign_part(self, key: str, number: int) -> str:
+        """A short-lived URL that takes a PUT of this part and nothing else; only where `presigns`."""
+        ...
+
+    def presign_download(self, key: str, shown: Presentation) -> str:
+        """A short-lived URL that answers a GET of this object and nothing else; only where `presigns`."""
         ...

@@ -17,6 +17,7 @@ from ..http_context import Caller, HubDep, Segment
 from .leases import OpenBlobs
 from .locate import Located, Representation, cache_control, content_type, locate, represent
 from .ranges import ByteRange, accepts, matches_none, parse_range, range_applies
+from .redirect import is_redirected, presign, redirect_headers
 from .stream import ObjectResponse, ReadAhead, pieces
 
 router = APIRouter(tags=["downloads"])
@@ -30,7 +31,12 @@ _FILE = "/repos/{namespace}/{name}/resolve/{revision}/{path:path}"
 @router.get(
     _FILE,
     response_class=Response,
-    responses={200: _BYTES, 206: _BYTES, 304: {"description": "not modified"}},
+    responses={
+        200: _BYTES,
+        206: _BYTES,
+        304: {"description": "not modified"},
+        307: {"description": "the store has these bytes; ask there, without the token"},
+    },
 )
 async def resolve(
     *,
@@ -53,6 +59,9 @@ async def resolve(
     if request.method == "HEAD":
         return Response(headers={**headers, "Content-Length": str(answer.nbytes)})
     span = _requested(request, answer)
+    if is_redirected(hub, answer, request.headers.get("if-range")):
+        location = await run_in_threadpool(presign, hub, located, answer)
+        return Response(status_code=307, headers={**redirect_headers(headers), "Location": location})
     try:
         return await _stream(request, hub, located, answer, span, headers)
     except ObjectNotFound:
@@ -105,12 +114,11 @@ def _leased(open_blobs: OpenBlobs, blob_id: int, reader: ObjectReader) -> Callab
 
 def _headers(located: Located, answer: Representation, wants_container: bool) -> dict[str, str]:
     kind = content_type(located.path, answer)
-    name = located.path.rpartition("/")[2] + (".fb" if answer.form == "container" else "")
     disposition = "inline" if kind.startswith(("text/plain", "image/", "application/json")) else "attachment"
     return {
         "Accept-Ranges": "bytes",
         "Cache-Control": cache_control(located, answer, wants_container),
-        "Content-Disposition": f"{disposition}; filename*=UTF-8''{quote(name, safe='')}",
+        "Content-Disposition": f"{disposition}; filename*=UTF-8''{quote(located.file_name(answer), safe='')}",
         "Content-Security-Policy": "default-src 'none'; sandbox",
         "Content-Type": kind,
         "ETag": answer.etag,

@@ -28,6 +28,10 @@ class Located:
     is_public: bool
     by_commit: bool
 
+    def file_name(self, answer: Representation) -> str:
+        """The name under which the answer is saved."""
+        return self.path.rpartition("/")[2] + (".fb" if answer.form == "container" else "")
+
 
 @dataclass(frozen=True, slots=True)
 class Representation:

@@ -7,7 +7,7 @@ from .commits import AddFile, Commit, CommitList, DeleteFile, Entry, NewCommit, 
 from .fields import Answer, ErrorBody, Request
 from .jobs import Job, JobList, Worker, WorkerList
 from .repos import NewRef, NewRepo, Ref, RefList, Repo, RepoChange, RepoList
-from .uploads import NewUpload, Part, Upload
+from .uploads import NewUpload, Part, PartUrl, PartUrls, Upload
 
 __all__ = [
     "AddFile",
@@ -28,6 +28,8 @@ __all__ = [
     "NewUser",
     "Operation",
     "Part",
+    "PartUrl",
+    "PartUrls",
     "Ref",
     "RefList",
     "Repo",

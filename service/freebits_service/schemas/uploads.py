@@ -19,7 +19,7 @@ class NewUpload(Request):
 
 
 class Upload(Answer):
-    """A resumable upload and which parts have been received."""
+    """A resumable upload and which parts have been received; `direct`: the store takes parts itself, by URL."""
 
     id: str
     repo: str
@@ -32,6 +32,22 @@ class Upload(Answer):
     received: list[int]
     state: Literal["receiving", "complete"]
     expires_at: datetime
+    direct: bool
+
+
+class PartUrl(Answer):
+    """Where the bytes of one part may be PUT for a while."""
+
+    number: int
+    nbytes: int
+    url: str
+
+
+class PartUrls(Answer):
+    """URLs for some parts, good for `expires_in_s` seconds."""
+
+    items: list[PartUrl]
+    expires_in_s: int
 
 
 class Part(Answer):

@@ -12,9 +12,9 @@ from ..errors import InvalidRequest
 from ..http_context import Caller, HubDep, RowId, Segment
 from ..metrics import RECEIVED
 from ..names import is_sha256
-from ..schemas import NewUpload, Part, Upload
-from . import operations
-from .plan import check_part_length
+from ..schemas import NewUpload, Part, PartUrls, Upload
+from . import completion, operations, staging
+from .plan import check_part_length, parse_numbers
 from .receive import receive_part
 
 router = APIRouter(tags=["uploads"], prefix="/repos/{namespace}/{name}/uploads")
@@ -40,6 +40,18 @@ def begin_upload(
 def get_upload(*, namespace: Segment, name: Segment, upload_id: Segment, hub: HubDep, caller: Caller) -> Upload:
     """Which parts have been received, to go on after a cut."""
     return operations.describe(hub, caller, namespace, name, upload_id)
+
+
+@router.get("/{upload_id}/parts/urls")
+def presign_parts(
+    *, namespace: Segment, name: Segment, upload_id: Segment, hub: HubDep, caller: Caller, numbers: str
+) -> PartUrls:
+    """URLs of the store for some parts (``numbers=0-99``), where the upload says ``direct``.
+
+    Each takes one PUT without a token; `Content-MD5` lets the store check what arrives.
+    """
+    first, last = parse_numbers(numbers)
+    return operations.presign_parts(hub, caller, namespace, name, upload_id, first, last)
 
 
 @router.put(
@@ -69,9 +81,10 @@ async def put_part(
     found = await run_in_threadpool(operations.find, hub, caller, namespace, name, upload_id)
     plan = operations.plan_receiving(found, number)
     check_part_length(plan, content_length)
-    with hub.store.write_part(found.row.staging, number, plan.offset) as writer:
+    with await run_in_threadpool(staging.open_part, hub, found, plan) as writer:
         sha256 = await receive_part(request.stream(), writer, plan, x_part_sha256)
-        await asyncio.to_thread(writer.finish)
+        # In threads of their own: a slow store must not use up those that answer everything else.
+        await asyncio.to_thread(staging.finish_part, hub, found, writer)
     part = await run_in_threadpool(operations.note_part, hub, found, plan, sha256)
     RECEIVED.inc(part.nbytes)
     return part
@@ -80,7 +93,7 @@ async def put_part(
 @router.post("/{upload_id}/complete")
 def complete_upload(*, namespace: Segment, name: Segment, upload_id: Segment, hub: HubDep, caller: Caller) -> Upload:
     """Verify all that was sent; afterwards the content can be committed. May take seconds per GiB."""
-    return operations.complete(hub, caller, namespace, name, upload_id)
+    return completion.complete(hub, caller, namespace, name, upload_id)
 
 
 @router.delete("/{upload_id}", status_code=204)

@@ -1,46 +1,24 @@
-"""Upload sessions: begin, receive parts, complete, drop.
-
-Completion verifies before it keeps: SHA-256 over the stored bytes, and for a container over what it decodes
-to. Then the object gets its key, and one transaction makes the upload complete and the blob known. A crash in
-between leaves an object under a key that only this upload can have; completing again finds it there and goes
-on.
-"""
+"""Upload sessions: begin, say what is there, receive parts, drop. Their end is in ``completion.py``."""
 
 from __future__ import annotations
 
 import secrets
-import threading
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from sqlalchemy.orm import Session
 
 from .. import schemas
 from ..accounts.principal import Principal, require_user
 from ..blobs import queries as blobs
-from ..blobs.keys import container_key, raw_key, upload_origin
-from ..blobs.store import ObjectNotFound, ObjectReader
-from ..blobs.verify import check_bytes, check_container, sha256_of
 from ..clock import in_seconds, now
 from ..commits.queries import usable_blob_ids
 from ..context import Hub
-from ..errors import DigestMismatch, InvalidRequest, PartsMissing, StorageFull, UploadNotFound
-from ..jobs.queries import cancel_jobs_of_blob
-from ..models import Blob, Repo, Upload, UploadPart
+from ..errors import InvalidRequest, StorageFull, UploadNotFound
+from ..models import Blob, Repo, Upload
 from ..repos.operations import writable_repo
-from . import queries
-from .plan import PartPlan, check_announced, part_count, part_nbytes_for, plan_part
-
-
-@dataclass(frozen=True, slots=True)
-class FoundUpload:
-    """An upload as it was when looked up."""
-
-    repo: Repo
-    row: Upload
-    parts: tuple[UploadPart, ...]
+from . import queries, staging
+from .plan import PartPlan, check_announced, part_count, plan_part
+from .staging import FoundUpload
 
 
 def begin(
@@ -54,23 +32,24 @@ def begin(
 
     Raises TooLarge, StorageFull, InvalidRequest, and what access raises.
     """
-    check_announced(body, hub.settings.max_file_nbytes)
+    check_announced(body, hub.settings.max_file_nbytes, hub.store.limits)
+    upload_id = secrets.token_hex(16)
     with hub.db.snapshot() as session:
         writable_repo(session, caller, namespace, name)
         known = _usable_blob(session, caller, body) is not None
     if not known:
         _require_room(hub, body.stored_nbytes)
-    staging = "" if known else hub.store.begin()
+    key = "" if known else staging.begin_object(hub, upload_id, body.encoding, body.sha256)
 
     def add(session: Session) -> FoundUpload:
-        nonlocal known, staging
+        nonlocal known, key
         repo = writable_repo(session, caller, namespace, name)
         # Looked at again in the transaction that takes the lease: from here on the collector keeps the blob.
         if known and _usable_blob(session, caller, body, keep=True) is None:
-            known, staging = False, hub.store.begin()
-        return FoundUpload(repo, queries.add_upload(session, _new_row(hub, caller, repo, body, staging, known)), ())
+            known, key = False, staging.begin_object(hub, upload_id, body.encoding, body.sha256)
+        return FoundUpload(repo, queries.add_upload(session, _new_row(hub, caller, repo, body, upload_id, key)), ())
 
-    return _describe(hub.db.run(add)), not known
+    return _describe(hub, hub.db.run(add), ()), not known
 
 
 def find(hub: Hub, caller: Principal, namespace: str, name: str, upload_id: str) -> FoundUpload:
@@ -85,7 +64,9 @@ def find(hub: Hub, caller: Principal, namespace: str, name: str, upload_id: str)
 
 def describe(hub: Hub, caller: Principal, namespace: str, name: str, upload_id: str) -> schemas.Upload:
     """The caller's upload as the API shows it."""
-    return _describe(find(hub, caller, namespace, name, upload_id))
+    found = find(hub, caller, namespace, name, upload_id)
+    received = () if found.row.state == "complete" else staging.received(hub, found)
+    return _describe(hub, found, received)
 
 
 def plan_receiving(found: FoundUpload, number: int) -> PartPlan:
@@ -93,6 +74,31 @@ def plan_receiving(found: FoundUpload, number: int) -> PartPlan:
     if found.row.state != "receiving":
         raise InvalidRequest(f"upload {found.row.id} is complete; it takes no more parts", upload=found.row.id)
     return plan_part(number, found.row.stored_nbytes, found.row.part_nbytes)
+
+
+def takes_direct_parts(hub: Hub) -> bool:
+    """Whether clients may send parts to the store itself."""
+    return hub.store.presigns and hub.settings.direct_uploads
+
+
+def presign_parts(
+    hub: Hub, caller: Principal, namespace: str, name: str, upload_id: str, first: int, last: int
+) -> schemas.PartUrls:
+    """URLs for the parts `first` to `last`; asking says that the upload lives.
+
+    What arrives there is not counted: the store is asked what it has. Raises InvalidRequest where there are none.
+    """
+    if not takes_direct_parts(hub):
+        raise InvalidRequest("this hub takes parts itself: PUT them to .../parts/{number}")
+    found = find(hub, caller, namespace, name, upload_id)
+    plans = [plan_receiving(found, number) for number in range(first, last + 1)]
+    with hub.db.transaction() as session:
+        queries.extend_upload(session, upload_id, in_seconds(hub.settings.upload_ttl_s))
+    urls = staging.presign_parts(hub, found, plans)
+    items = [
+        schemas.PartUrl(number=plan.number, nbytes=plan.nbytes, url=url) for plan, url in zip(plans, urls, strict=True)
+    ]
+    return schemas.PartUrls(items=items, expires_in_s=hub.settings.presign_s)
 
 
 def note_part(hub: Hub, found: FoundUpload, plan: PartPlan, sha256: str) -> schemas.Part:
@@ -111,20 +117,6 @@ def drop(hub: Hub, caller: Principal, namespace: str, name: str, upload_id: str)
         queries.delete_upload(session, found.row.id)
     if found.row.staging:
         hub.store.abort(found.row.staging)
-
-
-def complete(hub: Hub, caller: Principal, namespace: str, name: str, upload_id: str) -> schemas.Upload:
-    """Verify, keep, and make the blob usable by the caller; completing again changes nothing.
-
-    Raises PartsMissing, DigestMismatch, StorageFull, UploadNotFound, and what access raises.
-    """
-    with _one_at_a_time(upload_id):
-        found = find(hub, caller, namespace, name, upload_id)
-        if found.row.state == "receiving":
-            _require_all_parts(found)
-            _verify_staged(hub, found)
-            _keep(hub, found)
-        return describe(hub, caller, namespace, name, upload_id)
 
 
 def _usable_blob(session: Session, caller: Principal, body: schemas.NewUpload, *, keep: bool = False) -> Blob | None:
@@ -152,11 +144,11 @@ def _new_row(
     caller: Principal,
     repo: Repo,
     body: schemas.NewUpload,
-    staging: str,
-    known: bool,
+    upload_id: str,
+    key: str,
 ) -> Upload:
     return Upload(
-        id=secrets.token_hex(16),
+        id=upload_id,
         repo_id=repo.id,
         user_id=require_user(caller),
         sha256=body.sha256,
@@ -164,15 +156,15 @@ def _new_row(
         encoding=body.encoding,
         stored_nbytes=body.stored_nbytes,
         stored_sha256=body.stored_sha256,
-        staging=staging,
-        state="complete" if known else "receiving",
-        part_nbytes=part_nbytes_for(body.stored_nbytes, hub.settings.part_nbytes),
+        staging=key,
+        state="receiving" if key else "complete",
+        part_nbytes=hub.store.limits.part_nbytes_for(body.stored_nbytes, hub.settings.part_nbytes),
         created_at=now(),
         expires_at=in_seconds(hub.settings.upload_ttl_s),
     )
 
 
-def _describe(found: FoundUpload) -> schemas.Upload:
+def _describe(hub: Hub, found: FoundUpload, received: Sequence[int]) -> schemas.Upload:
     row = found.row
     count = part_count(row.stored_nbytes, row.part_nbytes)
     return schemas.Upload.model_validate(
@@ -187,121 +179,7 @@ def _describe(found: FoundUpload) -> schemas.Upload:
             "part_count": count,
             "state": row.state,
             "expires_at": row.expires_at,
-            "received": list(range(count)) if row.state == "complete" else [part.number for part in found.parts],
+            "received": range(count) if row.state == "complete" else received,
+            "direct": takes_direct_parts(hub),
         }
     )
-
-
-def _require_all_parts(found: FoundUpload) -> None:
-    received = {part.number for part in found.parts}
-    missing = [n for n in range(part_count(found.row.stored_nbytes, found.row.part_nbytes)) if n not in received]
-    if missing:
-        raise PartsMissing(missing)
-
-
-def _verify_staged(hub: Hub, found: FoundUpload) -> None:
-    """Raises DigestMismatch; parts that the disk lost are forgotten and raise PartsMissing instead."""
-    try:
-        staged = hub.store.open_staged(found.row.staging)
-    except ObjectNotFound:
-        return  # verified and finished before a crash, or gone: `_keep` finds out which
-    with staged, ThreadPoolExecutor(1) as side:
-        as_sent = side.submit(check_bytes, staged, found.row.stored_nbytes, found.row.stored_sha256)
-        try:
-            if found.row.encoding == "freebits":
-                check_container(staged, found.row.nbytes, found.row.sha256)
-        finally:
-            _require_as_sent(hub, found, staged, as_sent)
-
-
-def _require_as_sent(hub: Hub, found: FoundUpload, staged: ObjectReader, as_sent: Future[None]) -> None:
-    """What arrived must be what was announced; this comes before anything a container says of itself."""
-    try:
-        as_sent.result()
-    except DigestMismatch:
-        _forget_damaged_parts(hub, found, staged)
-        raise
-
-
-def _forget_damaged_parts(hub: Hub, found: FoundUpload, staged: ObjectReader) -> None:
-    """After a power cut a part may be counted whose bytes never reached the disk: ask for it again."""
-    damaged = []
-    for part in found.parts:
-        start = part.number * found.row.part_nbytes
-        if start + part.nbytes > staged.nbytes or sha256_of(staged, start, start + part.nbytes) != part.sha256:
-            damaged.append(part.number)
-    if damaged:
-        with hub.db.transaction() as session:
-            queries.drop_parts(session, found.row.id, damaged)
-        raise PartsMissing(damaged)
-
-
-def _keep(hub: Hub, found: FoundUpload) -> None:
-    row, origin = found.row, upload_origin(found.row.id)
-    is_container = row.encoding == "freebits"
-    key = container_key(row.stored_sha256, origin) if is_container else raw_key(row.sha256, origin)
-    try:
-        hub.store.finish(row.staging, key)
-    except ObjectNotFound:
-        _begin_again(hub, found)
-    # Run again when the same content was completed by another upload at this moment.
-    if hub.db.run(lambda session: _make_known(hub, session, row, key)):
-        hub.store.delete(key)
-
-
-def _begin_again(hub: Hub, found: FoundUpload) -> None:
-    """What was staged is gone (removed by hand, or a lost disk): take the parts anew."""
-    staging = hub.store.begin()
-    with hub.db.transaction() as session:
-        queries.drop_parts(session, found.row.id)
-        queries.move_staging(session, found.row.id, staging)
-    raise PartsMissing([part.number for part in found.parts])
-
-
-def _make_known(hub: Hub, session: Session, row: Upload, key: str) -> bool:
-    """One transaction: upload complete, blob there. True when the blob was there and the object is not needed."""
-    if not queries.complete_upload(session, row.id, in_seconds(hub.settings.upload_ttl_s)):
-        return _is_unneeded(session, row, key)
-    queries.drop_parts(session, row.id)
-    blob = blobs.find_blob(session, row.sha256, keep=True)
-    stored = (row.stored_nbytes, row.stored_sha256)
-    if blob is None and row.encoding == "identity":
-        blobs.add_raw_blob(session, row.sha256, row.nbytes, key)
-        return False
-    if blob is None:
-        blobs.add_encoded_blob(session, row.sha256, row.nbytes, key, stored)
-        return False
-    if row.encoding == "freebits" and blobs.swap_to_container(session, blob.id, key, stored):
-        cancel_jobs_of_blob(session, blob.id, "a client sent the container")
-        return False
-    return True
-
-
-def _is_unneeded(session: Session, row: Upload, key: str) -> bool:
-    """Whether a blob uses the object of an upload that somebody else completed, or this process before its
-    connection broke at the commit; raises UploadNotFound when it is gone instead."""
-    upload = session.get(Upload, row.id)
-    if upload is None or upload.state != "complete":
-        raise UploadNotFound(row.id)
-    return not blobs.is_key_in_use(session, key)
-
-
-_busy: set[str] = set()
-_busy_changed = threading.Condition()
-
-
-@contextmanager
-def _one_at_a_time(upload_id: str) -> Iterator[None]:
-    """A second completion waits for the first instead of hashing the same bytes beside it.
-
-    Only saves work; two processes completing at once are decided by the transaction in `_make_known`.
-    """
-    with _busy_changed:
-        _busy_changed.wait_for(lambda: upload_id not in _busy)
-        _busy.add(upload_id)
-    try:
-        yield
-    finally:
-        with _busy_changed:
-            _busy.discard(upload_id)
-            _busy_changed.notify_all()

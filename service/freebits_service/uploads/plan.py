@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from .. import schemas
+from ..blobs.store import Limits
 from ..errors import InvalidRequest, PartMismatch, TooLarge
-from ..settings import MIB
 
-MAX_PARTS = 10_000  # what S3 takes for one object
 _CONTAINER_SLACK_NBYTES = 64 * 1024
+_NUMBERS = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?", re.ASCII)
+MOST_NUMBERS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +21,6 @@ class PartPlan:
     number: int
     offset: int
     nbytes: int
-
-
-def part_nbytes_for(stored_nbytes: int, preferred: int) -> int:
-    """Size of the parts: the preferred one, or larger in whole MiB where that would make too many parts."""
-    least = -(-stored_nbytes // MAX_PARTS)
-    return preferred if least <= preferred else -(-least // MIB) * MIB
 
 
 def part_count(stored_nbytes: int, part_nbytes: int) -> int:
@@ -41,8 +37,26 @@ def plan_part(number: int, stored_nbytes: int, part_nbytes: int) -> PartPlan:
     return PartPlan(number, offset, min(part_nbytes, stored_nbytes - offset))
 
 
-def check_announced(body: schemas.NewUpload, max_file_nbytes: int) -> None:
+def parse_numbers(text: str) -> tuple[int, int]:
+    """The first and the last number of ``7`` or ``0-99``; raises InvalidRequest.
+
+    >>> parse_numbers("0-99")
+    (0, 99)
+    """
+    match = _NUMBERS.fullmatch(text)
+    first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+    if not first <= last < first + MOST_NUMBERS:
+        raise InvalidRequest(f"numbers={text[:40]!r} is not like 7 or 0-99 with at most {MOST_NUMBERS} numbers")
+    return first, last
+
+
+def check_announced(body: schemas.NewUpload, max_file_nbytes: int, limits: Limits) -> None:
     """Raises TooLarge, or InvalidRequest for sizes and digests that contradict each other."""
+    if body.stored_nbytes > limits.largest_nbytes:
+        raise TooLarge(
+            f"an object of {body.stored_nbytes} bytes, the hub's store takes at most {limits.largest_nbytes}",
+            limit=limits.largest_nbytes,
+        )
     if body.nbytes > max_file_nbytes:
         raise TooLarge(f"a file of {body.nbytes} bytes, at most {max_file_nbytes} are taken", limit=max_file_nbytes)
     if body.encoding == "identity" and (body.stored_nbytes, body.stored_sha256) != (body.nbytes, body.sha256):

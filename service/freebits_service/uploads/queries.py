@@ -51,11 +51,6 @@ def put_part(session: Session, upload_id: str, number: int, nbytes: int, sha256:
     return True
 
 
-def move_staging(session: Session, upload_id: str, staging: str) -> None:
-    """The upload receives under another handle from now on."""
-    session.execute(update(Upload).where(Upload.id == upload_id, Upload.state == "receiving").values(staging=staging))
-
-
 def drop_parts(session: Session, upload_id: str, numbers: Sequence[int] | None = None) -> None:
     """Forget some parts, or all of them."""
     statement = delete(UploadPart).where(UploadPart.upload_id == upload_id)
@@ -71,6 +66,22 @@ def complete_upload(session: Session, upload_id: str, expires_at: datetime) -> b
         .returning(Upload.id)
     )
     return session.scalar(statement) is not None
+
+
+def restage(session: Session, upload_id: str, key: str, new_key: str) -> bool:
+    """Compare and set: parts go to another object from now on, unless that has been changed by somebody else."""
+    statement = (
+        update(Upload)
+        .where(Upload.id == upload_id, Upload.state == "receiving", Upload.staging == key)
+        .values(staging=new_key)
+        .returning(Upload.id)
+    )
+    return session.scalar(statement) is not None
+
+
+def extend_upload(session: Session, upload_id: str, expires_at: datetime) -> None:
+    """The upload lives."""
+    session.execute(update(Upload).where(Upload.id == upload_id).values(expires_at=expires_at))
 
 
 def delete_upload(session: Session, upload_id: str) -> None:

@@ -36,8 +36,10 @@ class Collected:
     staged: int = 0
 
 
-def collect(hub: Hub, *, least_grace_s: float = LEAST_GRACE_S) -> Collected:
+def collect(hub: Hub, *, least_grace_s: float | None = None) -> Collected:
     """One pass over everything; `least_grace_s` is lowered only where nobody reads."""
+    if least_grace_s is None:
+        least_grace_s = max(LEAST_GRACE_S, hub.settings.presign_s if hub.store.presigns else 0)
     before = in_seconds(-max(hub.settings.grace_s, least_grace_s))
     collected = Collected(
         uploads=_expire_uploads(hub),
@@ -54,10 +56,10 @@ def collect(hub: Hub, *, least_grace_s: float = LEAST_GRACE_S) -> Collected:
 def _expire_uploads(hub: Hub) -> int:
     def take() -> int:
         with hub.db.transaction() as session:
-            handles = queries.take_expired_uploads(session, BATCH)
-        for handle in filter(None, handles):
-            hub.store.abort(handle)
-        return len(handles)
+            keys = queries.take_expired_uploads(session, BATCH)
+        for key in filter(None, keys):
+            hub.store.abort(key)
+        return len(keys)
 
     return _repeat(take)
 
@@ -120,16 +122,22 @@ def _orphans(session: Session, keys: Sequence[str]) -> list[str]:
 
 
 def _drop_stale_staging(hub: Hub, before: datetime) -> int:
-    """Staged bytes that no upload owns and nobody has written to for the grace period (a killed encoding)."""
+    """Objects in progress whose upload has another by now or is gone, or whose job has ended."""
     dropped = 0
-    stale = (found.name for found in hub.store.list_staged() if found.modified_at <= before)
+    stale = (found.key for found in hub.store.list_staged() if found.modified_at <= before)
     while batch := list(islice(stale, BATCH)):
         with hub.db.snapshot() as session:
-            owned = queries.staging_in_use(session, batch)
-        for handle in set(batch) - owned:
-            hub.store.abort(handle)
+            owned = queries.staging_in_use(session, batch) | _being_encoded(session, batch)
+        for key in set(batch) - owned:
+            hub.store.abort(key)
             dropped += 1
     return dropped
+
+
+def _being_encoded(session: Session, keys: Sequence[str]) -> set[str]:
+    jobs = {key: job_of(origin) for key in keys if (origin := origin_of(key)) is not None}
+    active = {*queries.active_jobs(session, [job for job in jobs.values() if job is not None])}
+    return {key for key, job in jobs.items() if job in active}
 
 
 def _delete(hub: Hub, keys: Iterable[str | None]) -> None:

@@ -1,11 +1,12 @@
 """Encode a blob: encode, decode again and compare, swap. Each step may be done again with the same result.
 
-    encode  raw object -> container in the staging area             crash: staged bytes, swept later; done again
-    verify  container -> SHA-256 of the original, compared          crash: done again
-    swap    container gets its key; then blob and job in ONE        crash between: object that only this attempt
-            transaction, if the attempt is still ours               can own, found there when the step is done again
+    encode  raw object -> parts of a container under a new key      crash: parts, swept later; done again
+    verify  parts -> container -> SHA-256 of the original, compared crash: done again
+    swap    blob and job in ONE transaction, if the attempt is      crash: done again
+            still ours
 
-The raw object stays. The collector lets it go when the grace period is over and nobody reads it.
+A container that nobody came to name is the collector's. The raw object stays; the collector lets it go when the grace
+period is over and nobody reads it.
 
 An attempt belongs to the worker that its row names, and every statement about it says so (``WHERE attempt = ...
 AND worker_id = ...``). A worker that was taken for dead and wakes up finds that out at its next statement, and from
@@ -16,14 +17,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy.orm import Session
 
-from ..blobs.keys import container_key, job_origin
+from ..blobs.keys import job_origin, new_container_key
 from ..blobs.queries import settle_raw, swap_to_container
 from ..clock import in_seconds
 from ..context import Hub
@@ -38,7 +39,7 @@ WAITED_FOR = (StorageFull, Unavailable)  # no fault of the job: tried again with
 LONGEST_BACKOFF_S = 3600.0
 LONGEST_WAIT_S = 60.0
 WAIT_IN_BACKOFFS = 12
-Container = dict[str, Any]  # what the engine records between steps: {"handle", "nbytes", "sha256", "encode_s"}
+Container = dict[str, Any]  # what the engine records between steps: {"key", "nbytes", "sha256", "encode_s"}
 T = TypeVar("T")
 
 
@@ -67,42 +68,44 @@ class EncodeSteps:
         if blob is None or blob.raw_key is None:
             return None
         log.info("encoding", nbytes=blob.nbytes, sha256=blob.sha256)
-        handle = self.hub.store.begin()
-        task = Encode(blob.raw_key, handle, blob.sha256, self.hub.settings.encode_threads)
+        store, settings = self.hub.store, self.hub.settings
+        key = new_container_key(blob.sha256, job_origin(job_id, attempt))
+        # A container is hardly larger than its file, but how large is only known at the end.
+        part_nbytes = store.limits.part_nbytes_for(2 * blob.nbytes, settings.part_nbytes)
+        store.begin(key)
+        task = Encode(blob.raw_key, key, part_nbytes, blob.sha256, settings.encode_threads)
         try:
             container = self.encoder.run(task, lambda nbytes: self._note(job_id, attempt, nbytes))
         except BaseException:
-            self.hub.store.abort(handle)
+            with suppress(Unavailable):  # the collector does it then; the error to tell is the first
+                store.abort(key)
             raise
         assert isinstance(container, Encoded)
         if container.nbytes >= blob.nbytes:
-            self.hub.store.abort(handle)
+            store.abort(key)
             self._run(lambda session: self._keep_raw(session, job_id, attempt, container.encode_s))
             return None
         return {
-            "handle": handle,
+            "key": key,
             "nbytes": container.nbytes,
             "sha256": container.sha256,
             "encode_s": container.encode_s,
         }
 
     def verify(self, job_id: int, attempt: int, container: Container) -> None:
-        """Decode what was staged and compare digests; raises EncodingFailed when they differ."""
+        """Finish the container, decode it and compare digests; raises EncodingFailed when they differ."""
         blob = self._blob(job_id, attempt)
         if blob is None:
             return
         log.info("verifying")
-        task = Verify(container["handle"], container["nbytes"], container["sha256"], blob.nbytes, blob.sha256)
+        self.hub.store.finish(container["key"])
+        task = Verify(container["key"], container["nbytes"], container["sha256"], blob.nbytes, blob.sha256)
         self.encoder.run(task, lambda _: self._note(job_id, attempt, blob.nbytes))
 
     def swap(self, job_id: int, attempt: int, container: Container) -> None:
         """Serve the blob from the container from now on, and end the job."""
-        if self._blob(job_id, attempt) is None:
-            return  # what is staged is the collector's, or another worker's
         log.info("swapping")
-        key = container_key(container["sha256"], job_origin(job_id, attempt))
-        self.hub.store.finish(container["handle"], key)
-        self._run(lambda session: self._swap(session, job_id, attempt, container, key))
+        self._run(lambda session: self._swap(session, job_id, attempt, container))
 
     def record_failure(self, job_id: int, attempt: int, error: Exception) -> None:
         """Queue the job again with a longer wait, or park it; what is no fault of the job is waited for."""
@@ -132,11 +135,12 @@ class EncodeSteps:
             queries.finish_job(session, job, NOT_SMALLER, encode_s)
             settle_raw(session, job.blob_id)
 
-    def _swap(self, session: Session, job_id: int, attempt: int, container: Container, key: str) -> None:
+    def _swap(self, session: Session, job_id: int, attempt: int, container: Container) -> None:
         job = queries.hold_attempt(session, job_id, attempt, self.worker_id)
         if job is None:
             return
-        swapped = swap_to_container(session, job.blob_id, key, (container["nbytes"], container["sha256"]))
+        stored = (container["nbytes"], container["sha256"])
+        swapped = swap_to_container(session, job.blob_id, container["key"], stored)
         queries.finish_job(session, job, "encoded" if swapped else "was encoded meanwhile", container["encode_s"])
 
     def _record_failure(self, session: Session, job_id: int, attempt: int, error: Exception) -> str | None:

@@ -16,15 +16,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from freebits_codecs import encode_file
 
 from ..allocator import reuse_freed_memory
-from ..blobs.files import ObjectFile, PartFile
-from ..blobs.local import LocalBlobStore
+from ..blobs.files import ObjectFile, StagedFile
+from ..blobs.opening import open_store
 from ..blobs.store import BlobStore
-from ..blobs.verify import check_bytes, check_container, sha256_of
+from ..blobs.verify import check_bytes, check_container
 from ..errors import DigestMismatch, StorageFull, Unavailable
 from ..settings import MIB, Settings
 
@@ -45,19 +45,20 @@ class Cancelled(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Encode:
-    """Encode the object `raw_key`, whose content must have this digest, into the staged upload `handle`."""
+    """Encode the object `raw_key`, whose content must have this digest, into parts of the object `key`."""
 
     raw_key: str
-    handle: str
+    key: str
+    part_nbytes: int
     sha256: str
     threads: int
 
 
 @dataclass(frozen=True, slots=True)
 class Verify:
-    """Check that the staged upload `handle` has these bytes and decodes to a file of this size and digest."""
+    """Check that the container `key` has these bytes and decodes to a file of this size and digest."""
 
-    handle: str
+    key: str
     stored_nbytes: int
     stored_sha256: str
     nbytes: int
@@ -66,7 +67,7 @@ class Verify:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A container in the staging area."""
+    """A container whose parts are all there."""
 
     nbytes: int
     sha256: str
@@ -160,7 +161,7 @@ def serve(connection: Connection[Any, Any], settings: Settings) -> None:
     """The child: do tasks until the parent goes away."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     reuse_freed_memory()
-    store = LocalBlobStore(settings.objects)
+    store = open_store(settings)
     while True:
         try:
             task = connection.recv()
@@ -194,21 +195,19 @@ def _encode(store: BlobStore, task: Encode, connection: Connection[Any, Any]) ->
 
     with (
         store.open(task.raw_key) as reader,
-        store.write_part(task.handle, 0, 0) as writer,
+        StagedFile(store, task.key, task.part_nbytes) as container,
         io.BufferedReader(ObjectFile(reader), MIB) as source,
-        io.BufferedWriter(PartFile(writer), MIB) as target,
     ):
-        summary = encode_file(source, target, threads=task.threads, progress=tell, sha256=True)
-        target.flush()
-        writer.finish()
+        sink = cast(BinaryIO, container)
+        summary = encode_file(source, sink, threads=task.threads, progress=tell, sha256=True)
+        container.finish()
     encode_s = time.monotonic() - begun
     if summary.sha256 != task.sha256:
         raise DigestMismatch(f"the raw object has SHA-256 {summary.sha256}, its blob is {task.sha256}")
-    with store.open_staged(task.handle) as staged:
-        return Encoded(staged.nbytes, sha256_of(staged), encode_s)
+    return Encoded(container.nbytes, container.sha256, encode_s)
 
 
 def _verify(store: BlobStore, task: Verify) -> None:
-    with store.open_staged(task.handle) as staged:
-        check_bytes(staged, task.stored_nbytes, task.stored_sha256)
-        check_container(staged, task.nbytes, task.sha256)
+    with store.open(task.key) as container:
+        check_bytes(container, task.stored_nbytes, task.stored_sha256)
+        check_container(container, task.nbytes, task.sha256)

@@ -14,7 +14,7 @@ from ..models import Blob, Job, RepoBlob, TreeEntry, Upload
 
 
 def take_expired_uploads(session: Session, limit: int) -> Sequence[str]:
-    """Forget uploads that have expired; their staging handles."""
+    """Forget uploads that have expired; the keys of what they staged."""
     expired = Upload.expires_at <= now()
     ids = session.scalars(select(Upload.id).where(expired).limit(limit).with_for_update(skip_locked=True)).all()
     return session.scalars(delete(Upload).where(Upload.id.in_(ids), expired).returning(Upload.staging)).all()
@@ -75,6 +75,6 @@ def active_jobs(session: Session, job_ids: Collection[int]) -> set[int]:
     return set(session.scalars(select(Job.id).where(Job.id.in_(job_ids), Job.state.in_(ACTIVE))))
 
 
-def staging_in_use(session: Session, handles: Collection[str]) -> set[str]:
-    """Those of the staging handles that an upload owns."""
-    return set(session.scalars(select(Upload.staging).where(Upload.staging.in_(handles))))
+def staging_in_use(session: Session, keys: Collection[str]) -> set[str]:
+    """Those of the keys in progress that an upload owns."""
+    return set(session.scalars(select(Upload.staging).where(Upload.staging.in_(keys))))

@@ -1,0 +1,138 @@
+"""The `BlobStore` over S3; see the package for how uploads map to multiparts and what crashes leave."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from functools import partial
+from typing import Any
+from urllib.parse import quote
+
+from ...settings import MIB, Settings
+from ..keys import BLOBS
+from ..store import Limits, ObjectNotFound, Presentation, StagedObject, StoredObject
+from .connection import S3Connection, connect
+from .failures import translated, unavailable
+from .multipart import Multiparts, S3PartWriter
+from .reader import S3Reader
+
+
+class S3BlobStore:
+    """A `BlobStore` in the bucket of the settings."""
+
+    limits = Limits(least_part_nbytes=5 * MIB, most_parts=10_000, largest_nbytes=5 << 40)
+    presigns = True
+
+    def __init__(self, settings: Settings) -> None:
+        self._connection: S3Connection = connect(settings)
+        self._multiparts = Multiparts(self._connection)
+        self._presign_s = int(settings.presign_s)
+
+    def begin(self, key: str) -> None:
+        """Create the multipart."""
+        self._multiparts.begin(key)
+
+    def write_part(self, key: str, number: int, offset: int) -> S3PartWriter:
+        """Gather a part; raises ObjectNotFound when the key is not in progress."""
+        self._multiparts.id_of(key)
+        return S3PartWriter(self._multiparts, key, number + 1)
+
+    def staged_parts(self, key: str) -> dict[int, int]:
+        """Sizes of the parts that the store has."""
+        try:
+            return {part["PartNumber"] - 1: part["Size"] for part in self._multiparts.parts(key)}
+        except ObjectNotFound:
+            self._multiparts.forget(key)
+            raise
+
+    def finish(self, key: str) -> None:
+        """Complete the multipart; an object without parts is put as such. See `BlobStore.finish`."""
+        try:
+            if not self._multiparts.complete(key):
+                with translated(key):
+                    self._connection.client.put_object(**self._connection.at(key), Body=b"")
+                self._multiparts.abort(key)
+        except ObjectNotFound:
+            self._multiparts.forget(key)
+            self.stat(key)
+
+    def reopen(self, key: str, new_key: str, part_nbytes: int, without: Collection[int] = ()) -> None:
+        """Begin a multipart and copy the parts into it, inside the store."""
+        nbytes = self.stat(key).nbytes
+        self.begin(new_key)
+        starts = [start for start in range(0, nbytes, part_nbytes) if start // part_nbytes not in without]
+        self._multiparts.copy_parts(key, new_key, starts, nbytes, part_nbytes)
+
+    def abort(self, key: str) -> None:
+        """Abort the multipart."""
+        self._multiparts.abort(key)
+
+    def open(self, key: str) -> S3Reader:
+        """Ask for the size; bytes are fetched when they are read."""
+        return S3Reader(partial(self._get, key), key, self.stat(key).nbytes)
+
+    def stat(self, key: str) -> StoredObject:
+        """Size and age; some servers count the age of a multipart from its beginning."""
+        with translated(key):
+            head = self._connection.client.head_object(**self._connection.at(key))
+        return StoredObject(key, head["ContentLength"], head["LastModified"])
+
+    def delete(self, key: str) -> None:
+        """Remove the object; S3 says nothing when there is none, some servers do."""
+        with suppress(ObjectNotFound), translated(key):
+            self._connection.client.delete_object(**self._connection.at(key))
+
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        """A page of 1000 at a time."""
+        connection = self._connection
+        with translated(prefix):
+            pages = connection.client.get_paginator("list_objects_v2")
+            for page in pages.paginate(Bucket=connection.bucket, Prefix=connection.prefix + prefix):
+                for found in page.get("Contents", ()):
+                    yield StoredObject(self._key(found), found["Size"], found["LastModified"])
+
+    def list_staged(self) -> Iterator[StagedObject]:
+        """The multiparts; `modified_at` is when one was begun."""
+        for found in self._multiparts.under(BLOBS):
+            yield StagedObject(self._key(found), found["Initiated"])
+
+    def free_nbytes(self) -> None:
+        """A bucket does not say."""
+        return None
+
+    def check(self) -> None:
+        """HEAD of the bucket, once; raises StoreUnavailable, also when there is no such bucket."""
+        try:
+            with translated(self._connection.bucket):
+                self._connection.checker.head_bucket(Bucket=self._connection.bucket)
+        except ObjectNotFound as error:
+            raise unavailable(error) from error
+
+    def presign_part(self, key: str, number: int) -> str:
+        """A PUT of one part of the multipart; raises ObjectNotFound."""
+        return self._presign("upload_part", key, UploadId=self._multiparts.id_of(key), PartNumber=number + 1)
+
+    def presign_download(self, key: str, shown: Presentation) -> str:
+        """A GET whose answer is an attachment of a type that no browser executes."""
+        return self._presign(
+            "get_object",
+            key,
+            ResponseContentType=shown.content_type,
+            ResponseContentDisposition=f"attachment; filename*=UTF-8''{quote(shown.file_name, safe='')}",
+            ResponseCacheControl="private, no-store",
+        )
+
+    def _presign(self, operation: str, key: str, **parameters: Any) -> str:
+        connection = self._connection
+        with translated(key):
+            url: str = connection.presigner.generate_presigned_url(
+                operation, Params={**connection.at(key), **parameters}, ExpiresIn=self._presign_s
+            )
+        return url
+
+    def _get(self, key: str, start: int, stop: int) -> Any:
+        found = self._connection.client.get_object(**self._connection.at(key), Range=f"bytes={start}-{stop - 1}")
+        return found["Body"]
+
+    def _key(self, found: dict[str, Any]) -> str:
+        return str(found["Key"]).removeprefix(self._connection.prefix)

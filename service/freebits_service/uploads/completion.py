@@ -1,0 +1,151 @@
+"""Complete an upload: finish the object, verify it, make it known.
+
+    finish    the parts become an object under a key that only this upload has     crash: done again
+    verify    SHA-256 of the stored bytes; of a container also what it decodes to  crash: done again
+    known     one transaction: the upload is complete, the blob is there           the content can be committed
+
+Until the last step nothing names the object. When the upload expires before it, the collector finds the object.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+from sqlalchemy.orm import Session
+
+from .. import schemas
+from ..accounts.principal import Principal
+from ..blobs import queries as blobs
+from ..blobs.keys import origin_of
+from ..blobs.store import ObjectNotFound
+from ..blobs.verify import check_bytes, check_container, sha256_of
+from ..clock import in_seconds
+from ..context import Hub
+from ..errors import DigestMismatch, PartsMissing, UploadNotFound
+from ..jobs.queries import cancel_jobs_of_blob
+from ..models import Upload
+from . import queries, staging
+from .operations import describe, find
+from .staging import FoundUpload
+
+
+def complete(hub: Hub, caller: Principal, namespace: str, name: str, upload_id: str) -> schemas.Upload:
+    """Verify, keep, and make the blob usable by the caller; completing again changes nothing.
+
+    Raises PartsMissing, DigestMismatch, StorageFull, UploadNotFound, and what access raises.
+    """
+    with _one_at_a_time(upload_id):
+        found = find(hub, caller, namespace, name, upload_id)
+        if found.row.state == "receiving":
+            _finish(hub, found)
+            _verify(hub, found)
+            _keep(hub, found.row)
+        return describe(hub, caller, namespace, name, upload_id)
+
+
+def _finish(hub: Hub, found: FoundUpload) -> None:
+    missing = set(range(found.part_count)) - set(staging.received(hub, found))
+    if missing:
+        raise PartsMissing(sorted(missing))
+    try:
+        if origin_of(found.row.staging) is None:  # begun by a release that staged without a key
+            raise ObjectNotFound(found.row.staging)
+        hub.store.finish(found.row.staging)
+    except ObjectNotFound:
+        staging.begin_again(hub, found)
+        raise PartsMissing(range(found.part_count)) from None
+
+
+def _verify(hub: Hub, found: FoundUpload) -> None:
+    """Raises DigestMismatch; parts that the disk lost are forgotten and raise PartsMissing instead."""
+    row = found.row
+    with ThreadPoolExecutor(1) as side:
+        as_sent = side.submit(_check_as_sent, hub, found)
+        try:
+            if row.encoding == "freebits":
+                with hub.store.open(row.staging) as reader:
+                    check_container(reader, row.nbytes, row.sha256)
+        finally:
+            as_sent.result()  # comes before anything a container says of itself
+
+
+def _check_as_sent(hub: Hub, found: FoundUpload) -> None:
+    """What arrived must be what was announced; otherwise the upload takes parts again."""
+    try:
+        with hub.store.open(found.row.staging) as reader:
+            check_bytes(reader, found.row.stored_nbytes, found.row.stored_sha256)
+    except DigestMismatch:
+        damaged = _damaged_parts(hub, found)
+        staging.take_again(hub, found, damaged)
+        if damaged:
+            raise PartsMissing(damaged) from None
+        raise
+
+
+def _damaged_parts(hub: Hub, found: FoundUpload) -> list[int]:
+    """After a power cut a part may be counted whose bytes never reached the disk."""
+    damaged = []
+    with hub.store.open(found.row.staging) as reader:
+        for part in found.parts:
+            start = part.number * found.row.part_nbytes
+            if start + part.nbytes > reader.nbytes or sha256_of(reader, start, start + part.nbytes) != part.sha256:
+                damaged.append(part.number)
+    return damaged
+
+
+def _keep(hub: Hub, row: Upload) -> None:
+    # Run again when the same content was completed by another upload at this moment.
+    if hub.db.run(lambda session: _make_known(hub, session, row)):
+        hub.store.delete(row.staging)
+
+
+def _make_known(hub: Hub, session: Session, row: Upload) -> bool:
+    """One transaction: upload complete, blob there. True when the blob was there and the object is not needed."""
+    if not queries.complete_upload(session, row.id, in_seconds(hub.settings.upload_ttl_s)):
+        return _is_unneeded(session, row)
+    queries.drop_parts(session, row.id)
+    blob = blobs.find_blob(session, row.sha256, keep=True)
+    stored = (row.stored_nbytes, row.stored_sha256)
+    if blob is None and row.encoding == "identity":
+        blobs.add_raw_blob(session, row.sha256, row.nbytes, row.staging)
+        return False
+    if blob is None:
+        blobs.add_encoded_blob(session, row.sha256, row.nbytes, row.staging, stored)
+        return False
+    if row.encoding == "freebits" and blobs.swap_to_container(session, blob.id, row.staging, stored):
+        cancel_jobs_of_blob(session, blob.id, "a client sent the container")
+        return False
+    return True
+
+
+def _is_unneeded(session: Session, row: Upload) -> bool:
+    """Whether a blob uses the object of an upload that somebody else completed, or this process before its
+    connection broke at the commit; raises UploadNotFound when it is gone instead."""
+    upload = session.get(Upload, row.id)
+    if upload is None or upload.state != "complete":
+        raise UploadNotFound(row.id)
+    return not blobs.is_key_in_use(session, row.staging)
+
+
+_busy: set[str] = set()
+_busy_changed = threading.Condition()
+
+
+@contextmanager
+def _one_at_a_time(upload_id: str) -> Iterator[None]:
+    """A second completion waits for the first instead of hashing the same bytes beside it.
+
+    Only saves work; two processes completing at once are decided by the transaction in `_make_known`.
+    """
+    with _busy_changed:
+        _busy_changed.wait_for(lambda: upload_id not in _busy)
+        _busy.add(upload_id)
+    try:
+        yield
+    finally:
+        with _busy_changed:
+            _busy.discard(upload_id)
+            _busy_changed.notify_all()
