@@ -3,6 +3,10 @@
 http.client's `readinto` moves three to four times as many bytes per second as httpx's streams. Connections
 are kept and reused, redirects are followed without handing the token to another host, and proxies of the
 environment apply.
+
+A hub may send us to its store, for ranges by a redirect and for parts by a URL it is asked for. Such a URL is good for
+some minutes: where a redirect led is remembered for the next ranges of the file until the store refuses it, then the
+hub is asked anew.
 """
 
 from __future__ import annotations
@@ -10,24 +14,23 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
-import select
 import socket
 import ssl
 import struct
-import threading
-import urllib.request
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 
-from freebits.errors import ProtocolError, api_error
+from freebits import wire
+from freebits.connections import PIECE_NBYTES, Connections, origin_of, proxy_for
+from freebits.errors import ProtocolError, TransportError, api_error
 from freebits.local_bytes import file_changed
 from freebits.retry import RETRIED_STATUSES, Retry, TryAgain, retry_after_s, unreachable
 from freebits.steps import PutPart
 
-PIECE_NBYTES = 256 << 10
 _MAX_REDIRECTS = 5
 _MAX_JSON_NBYTES = 1 << 20
 _BROKEN = (OSError, http.client.HTTPException)
@@ -40,6 +43,18 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    """Where the hub sent us for a file, and what it said of the bytes there."""
+
+    url: str
+    headers: Mapping[str, str]
+
+    def signed(self, answer: Answer) -> Answer:
+        """The store's answer with the hub's word on what the bytes are."""
+        return Answer(answer.status, {**answer.headers, **self.headers}, answer.body)
 
 
 class BlobTransport:
@@ -55,7 +70,8 @@ class BlobTransport:
     ) -> None:
         self._endpoint, self._retry = endpoint, retry
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._connections = _Connections(timeout_s, ssl_context)
+        self._connections = Connections(timeout_s, ssl_context)
+        self._moved: dict[tuple[str, str | None], _Moved] = {}
 
     def get_range(self, path: str, headers: Mapping[str, str], start: int, stop: int) -> Answer:
         """Bytes [start, stop) of `path`, fewer at the end of the file.
@@ -63,34 +79,70 @@ class BlobTransport:
         The answer is 206, or 200 with a whole file that fits into the range. Raises TransportError after the
         last retry, APIError when the hub refuses.
         """
-        asked = {**self._headers, **headers, "Range": f"bytes={start}-{stop - 1}"}
-        return self._retry.run(lambda: self._get(self._endpoint + path, asked, stop - start))
+        asked = {**headers, "Range": f"bytes={start}-{stop - 1}"}
+        return self._retry.run(lambda: self._get(path, asked, stop - start))
 
     def put(self, part: PutPart) -> bool:
         """PUT a part; False when `part.may_send` refused before the end."""
-        headers = {**self._headers, "Content-Length": str(part.stop - part.start)}
-        headers["X-Part-SHA256"] = _digest(part.source, part.start, part.stop)
-        return self._retry.run(lambda: self._put(self._endpoint + part.path, headers, part))
+        headers = {"Content-Length": str(part.stop - part.start)}
+        if part.urls_path is not None:
+            # The store knows neither the token nor our digests; MD5 is what every S3 server compares.
+            digest = _digest(part.source, part.start, part.stop, hashlib.md5(usedforsecurity=False))
+            headers["Content-MD5"] = b64encode(digest).decode()
+            path = part.urls_path
+            return self._retry.run(lambda: self._put(self._part_url(path), headers, part, _raise_for_store))
+        digest = _digest(part.source, part.start, part.stop, hashlib.sha256())
+        headers = {**self._headers, **headers, "X-Part-SHA256": digest.hex()}
+        return self._retry.run(lambda: self._put(self._endpoint + part.path, headers, part, _raise_for))
 
     def close(self) -> None:
         """Close all connections, also those in use, so that threads waiting on them wake up."""
         self._connections.close()
 
-    def _get(self, url: str, headers: dict[str, str], limit_nbytes: int) -> Answer:
-        for _ in range(_MAX_REDIRECTS):
-            with self._exchange(url) as connection:
-                connection.request("GET", _target(url), headers=headers)
-                answer = _read_answer(connection, limit_nbytes)
-            location = answer.headers.get("Location") or answer.headers.get("location")
-            if answer.status not in {301, 302, 303, 307, 308} or not location:
+    def _get(self, path: str, asked: Mapping[str, str], limit_nbytes: int) -> Answer:
+        place = path, asked.get("Accept")
+        moved = self._moved.get(place)
+        if moved is None:
+            answer, moved = self._get_from_hub(self._endpoint + path, {**self._headers, **asked}, limit_nbytes)
+            if moved is None:
                 _raise_for(answer)
                 return answer
+            self._moved[place] = moved
+        else:
+            answer = self._get_once(moved.url, asked, limit_nbytes)
+        if answer.status >= 300:
+            self._moved.pop(place, None)
+            _raise_for_store(answer)
+        return moved.signed(answer)
+
+    def _get_from_hub(self, url: str, headers: dict[str, str], limit_nbytes: int) -> tuple[Answer, _Moved | None]:
+        """The answer, and where another host gave it."""
+        moved: _Moved | None = None
+        for _ in range(_MAX_REDIRECTS):
+            answer = self._get_once(url, headers, limit_nbytes)
+            location = answer.headers.get("Location") or answer.headers.get("location")
+            if answer.status not in {301, 302, 303, 307, 308} or not location:
+                return answer, moved
             url, previous = urljoin(url, location), url
-            if _origin(urlsplit(url)) != _origin(urlsplit(previous)):
+            if origin_of(urlsplit(url)) != origin_of(urlsplit(previous)):
                 headers = {key: value for key, value in headers.items() if key != "Authorization"}
+                moved = _Moved(url, {**_facts(answer), **(moved.headers if moved else {})})
+            elif moved:
+                moved = _Moved(url, moved.headers)
         raise ProtocolError(f"more than {_MAX_REDIRECTS} redirects from {self._endpoint}; check the endpoint")
 
-    def _put(self, url: str, headers: dict[str, str], part: PutPart) -> bool:
+    def _get_once(self, url: str, headers: Mapping[str, str], limit_nbytes: int) -> Answer:
+        with self._exchange(url) as connection:
+            connection.request("GET", _target(url), headers=dict(headers))
+            return _read_answer(connection, limit_nbytes)
+
+    def _part_url(self, path: str) -> str:
+        """The store's URL for a part, which the hub makes when it is asked."""
+        answer = self._get_once(self._endpoint + path, self._headers, _MAX_JSON_NBYTES)
+        _raise_for(answer)
+        return wire.part_url(json.loads(bytes(answer.body)))
+
+    def _put(self, url: str, headers: dict[str, str], part: PutPart, judge: Callable[[Answer], None]) -> bool:
         sent = 0
         try:
             with part.source.open("rb") as file, self._exchange(url) as connection:
@@ -99,7 +151,7 @@ class BlobTransport:
                     connection.putheader(key, value)
                 connection.endheaders()
                 file.seek(part.start)
-                with _early_answer(connection):
+                with _early_answer(connection, judge):
                     while sent < part.stop - part.start:
                         self._retry.check_stop()
                         piece = file.read(min(PIECE_NBYTES, part.stop - part.start - sent))
@@ -111,7 +163,7 @@ class BlobTransport:
                         sent += len(piece)
                         connection.send(piece)
                 answer = _read_answer(connection, _MAX_JSON_NBYTES)
-            _raise_for(answer)
+            judge(answer)
         except BaseException:
             # These bytes have to be sent again, or never: they do not count as progress.
             part.may_send(-sent)
@@ -137,66 +189,8 @@ class BlobTransport:
         self._connections.give_back(parts, connection)
 
 
-class _Connections:
-    """Idle connections by origin, and the sockets in use."""
-
-    def __init__(self, timeout_s: float, ssl_context: Callable[[], ssl.SSLContext]) -> None:
-        self._timeout_s, self._ssl_context = timeout_s, ssl_context
-        self._idle: dict[tuple[str, str], list[http.client.HTTPConnection]] = {}
-        self._busy: set[http.client.HTTPConnection] = set()
-        self._lock = threading.Lock()
-
-    def take(self, url: SplitResult) -> http.client.HTTPConnection:
-        with self._lock:
-            idle = self._idle.get(_origin(url))
-            connection = idle.pop() if idle else self._new(url)
-        if _is_stale(connection):
-            connection.close()
-        with self._lock:
-            self._busy.add(connection)
-        return connection
-
-    def give_back(self, url: SplitResult, connection: http.client.HTTPConnection) -> None:
-        with self._lock:
-            self._busy.discard(connection)
-            self._idle.setdefault(_origin(url), []).append(connection)
-
-    def forget(self, connection: http.client.HTTPConnection) -> None:
-        with self._lock:
-            self._busy.discard(connection)
-
-    def close(self) -> None:
-        with self._lock:
-            idle = [connection for kept in self._idle.values() for connection in kept]
-            self._idle.clear()
-            busy = list(self._busy)
-        for connection in idle:
-            connection.close()
-        for connection in busy:
-            # Closing the file descriptor under a reading thread is unsafe; shutting the socket down wakes it.
-            with suppress(OSError):
-                if connection.sock:
-                    connection.sock.shutdown(socket.SHUT_RDWR)
-
-    def _new(self, url: SplitResult) -> http.client.HTTPConnection:
-        proxy = _proxy(url)
-        via = urlsplit(proxy) if proxy else url
-        if not via.hostname:
-            raise ProtocolError(f"{via.geturl()!r} is not an address; check the endpoint and the proxy settings")
-        if url.scheme == "https":
-            connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-                via.hostname, via.port, timeout=self._timeout_s, context=self._ssl_context()
-            )
-            if proxy:
-                connection.set_tunnel(url.hostname or "", url.port or 443)
-        else:
-            connection = http.client.HTTPConnection(via.hostname, via.port or 80, timeout=self._timeout_s)
-        connection.blocksize = PIECE_NBYTES
-        return connection
-
-
 @contextmanager
-def _early_answer(connection: http.client.HTTPConnection) -> Iterator[None]:
+def _early_answer(connection: http.client.HTTPConnection, judge: Callable[[Answer], None]) -> Iterator[None]:
     """A hub that refuses a part answers and closes before it has read all of it: read that answer."""
     try:
         yield
@@ -206,7 +200,7 @@ def _early_answer(connection: http.client.HTTPConnection) -> Iterator[None]:
         except _BROKEN:
             raise error from None
         connection.close()
-        _raise_for(answer)
+        judge(answer)
         raise
 
 
@@ -217,27 +211,11 @@ def _abandon(connection: http.client.HTTPConnection) -> None:
     connection.close()
 
 
-def _is_stale(connection: http.client.HTTPConnection) -> bool:
-    """True when the other side closed an idle connection; http.client opens it again by itself."""
-    return connection.sock is not None and bool(select.select([connection.sock], [], [], 0)[0])
-
-
-def _proxy(url: SplitResult) -> str | None:
-    proxy = urllib.request.getproxies().get(url.scheme)
-    if not proxy or urllib.request.proxy_bypass(url.hostname or ""):
-        return None
-    return proxy
-
-
 def _target(url: str) -> str:
     """What goes into the request line: the whole URL for a plain proxy, else path and query."""
     parts = urlsplit(url)
     direct = f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
-    return url if parts.scheme == "http" and _proxy(parts) else direct
-
-
-def _origin(url: SplitResult) -> tuple[str, str]:
-    return url.scheme, url.netloc
+    return url if parts.scheme == "http" and proxy_for(parts) else direct
 
 
 def _read_answer(connection: http.client.HTTPConnection, limit_nbytes: int) -> Answer:
@@ -273,13 +251,33 @@ def _fill(response: http.client.HTTPResponse, body: memoryview) -> None:
     response.read()
 
 
-def _digest(source: Path, start: int, stop: int) -> str:
-    digest = hashlib.sha256()
+def _digest(source: Path, start: int, stop: int, digest: hashlib._Hash) -> bytes:
     with source.open("rb") as file:
         file.seek(start)
         for piece_start in range(start, stop, PIECE_NBYTES):
             digest.update(file.read(min(PIECE_NBYTES, stop - piece_start)))
-    return digest.hexdigest()
+    return digest.digest()
+
+
+def _facts(redirect: Answer) -> dict[str, str]:
+    """What a hub's redirect says of the bytes it leads to."""
+    return {
+        name: value
+        for name, value in redirect.headers.items()
+        if name.lower() == "etag" or name.lower().startswith("x-freebits-")
+    }
+
+
+def _raise_for_store(answer: Answer) -> None:
+    """A store's errors are not the hub's: an expired URL, a busy store. Another try asks the hub for another URL."""
+    if answer.status >= 300:
+        raise TryAgain(
+            TransportError(
+                f"the hub's store answered HTTP {answer.status}; run the same command again, it resumes, and if it "
+                "repeats tell the hub's administrator"
+            ),
+            retry_after_s(answer.headers),
+        )
 
 
 def _raise_for(answer: Answer) -> None:

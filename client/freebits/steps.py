@@ -45,7 +45,7 @@ class PutPart:
     """Send bytes [start, stop) of a local file. The result is False when `may_send` refused on the way.
 
     `may_send(nbytes)` is called before each piece of `nbytes` bytes; once it answers False the rest is not
-    sent.
+    sent. `urls_path` is where the hub tells a URL of its store for the part; then it goes there and not to `path`.
     """
 
     path: str
@@ -53,6 +53,7 @@ class PutPart:
     start: int
     stop: int
     may_send: Callable[[int], bool]
+    urls_path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -203,12 +203,14 @@ def _parts(
         blob.push.sent(payload.original_nbytes(nbytes), nbytes)
         return True
 
-    received = set(upload.received)
-    return [
-        PutPart(wire.part_path(blob.push.repo, upload.id, n), payload.source, *upload.part_range(n), sent)
-        for n in range(upload.part_count)
-        if n not in received
-    ]
+    repo, received = blob.push.repo, set(upload.received)
+
+    def step(number: int) -> PutPart:
+        start, stop = upload.part_range(number)
+        urls_path = wire.part_urls_path(repo, upload.id, number) if upload.direct else None
+        return PutPart(wire.part_path(repo, upload.id, number), payload.source, start, stop, sent, urls_path)
+
+    return [step(n) for n in range(upload.part_count) if n not in received]
 
 
 def _nbytes_of(upload: wire.Upload, numbers: Sequence[int]) -> int:

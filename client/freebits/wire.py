@@ -83,7 +83,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A resumable upload session; all parts are `part_nbytes` long but the last."""
+    """A resumable upload session; all parts are `part_nbytes` long but the last.
+
+    `direct`: the hub's store takes parts itself, by URLs the hub gives.
+    """
 
     id: str
     sha256: str
@@ -94,6 +97,7 @@ class Upload:
     part_count: int
     received: list[int]
     state: str
+    direct: bool = False
 
     @property
     def is_complete(self) -> bool:
@@ -134,17 +138,27 @@ class Job:
         return self.state in {"queued", "running"}
 
 
+@dataclass(frozen=True, slots=True)
+class PartUrl:
+    """Where the hub's store takes the bytes of one part."""
+
+    number: int
+    nbytes: int
+    url: str
+
+
 def parse(kind: type[T], body: object) -> T:
-    """`body` as the dataclass `kind`; ProtocolError when a field is missing."""
+    """`body` as the dataclass `kind`; ProtocolError when a field without a default is missing."""
     fields = dataclasses.fields(kind)  # type: ignore[arg-type]
-    missing = [f.name for f in fields if f.name not in body] if isinstance(body, dict) else ["everything"]
+    needed = [f.name for f in fields if f.default is dataclasses.MISSING]
+    missing = [name for name in needed if name not in body] if isinstance(body, dict) else ["everything"]
     if missing:
         raise ProtocolError(
             f"the hub's {kind.__name__} lacks {', '.join(missing)}; "
             "check that the endpoint is a freebits hub and not newer than this client"
         )
     assert isinstance(body, dict)
-    return kind(**{f.name: body[f.name] for f in fields})
+    return kind(**{f.name: body[f.name] for f in fields if f.name in body})
 
 
 def parse_items(kind: type[T], body: object) -> tuple[list[T], str | None]:
@@ -256,6 +270,19 @@ def upload_path(repo: str, upload_id: str) -> str:
 def part_path(repo: str, upload_id: str, number: int) -> str:
     """Where the bytes of part `number` (from 0) are PUT."""
     return f"{upload_path(repo, upload_id)}/parts/{number}"
+
+
+def part_urls_path(repo: str, upload_id: str, number: int) -> str:
+    """Where the hub tells a URL of its store for part `number`."""
+    return f"{upload_path(repo, upload_id)}/parts/urls?numbers={number}"
+
+
+def part_url(body: object) -> str:
+    """The one URL in the answer to `part_urls_path`."""
+    items, _ = parse_items(PartUrl, body)
+    if len(items) != 1 or not items[0].url.startswith(("http://", "https://")):
+        raise ProtocolError("the hub's answer lacks the URL of the part; check that the endpoint is a freebits hub")
+    return items[0].url
 
 
 def commit(

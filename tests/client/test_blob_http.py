@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import ssl
 import subprocess
 import threading
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -254,3 +257,69 @@ def test_https(certificate: Path) -> None:
             assert bytes(blobs.get_range("/x", {}, 0, 6).body) == b"secure"
         with transport(endpoint) as blobs, pytest.raises(TransportError, match="certificate"):
             blobs.get_range("/x", {}, 0, 6)
+
+
+def test_where_a_redirect_led_is_asked_until_it_refuses() -> None:
+    """The next ranges go straight to the store; an expired URL is asked for anew; the hub says what the bytes are."""
+    asked: list[str] = []
+    expired: set[str] = set()
+
+    def store(handler: BaseHTTPRequestHandler) -> None:
+        asked.append(handler.path)
+        send(handler, 403 if handler.path in expired else 206, b"bytes", ETag='"the store\'s"')
+
+    with serving(store) as elsewhere:
+
+        def hub(handler: BaseHTTPRequestHandler) -> None:
+            asked.append("hub")
+            location = f"{elsewhere}/blob?signature={asked.count('hub')}"
+            send(handler, 307, Location=location, ETag='"the hub\'s"', X_Freebits_Sha256="ab")
+
+        with serving(hub) as endpoint, transport(endpoint, retries=1) as blobs:
+            for _ in range(3):
+                answer = blobs.get_range("/x", {}, 0, 5)
+                assert bytes(answer.body) == b"bytes"
+                assert (answer.headers["ETag"], answer.headers["X-Freebits-Sha256"]) == ('"the hub\'s"', "ab")
+            expired.add("/blob?signature=1")
+            assert bytes(blobs.get_range("/x", {}, 5, 10).body) == b"bytes"
+    first, second = "/blob?signature=1", "/blob?signature=2"
+    assert asked == ["hub", first, first, first, first, "hub", second]
+
+
+def test_a_part_goes_to_the_store_without_the_token(tmp_path: Path) -> None:
+    """The hub is asked for a URL, anew for each try, and the store can check what it gets."""
+    content = b"x" * 100_000
+    (tmp_path / "source").write_bytes(content)
+    seen: list[tuple[str, str | None, str | None, bytes]] = []
+
+    def store(handler: BaseHTTPRequestHandler) -> None:
+        body = handler.rfile.read(int(handler.headers["Content-Length"]))
+        seen.append((handler.path, handler.headers["Authorization"], handler.headers["Content-MD5"], body))
+        send(handler, 403 if len(seen) == 1 else 200)
+
+    urls: list[str] = []
+    with serving(store) as elsewhere:
+
+        def hub(handler: BaseHTTPRequestHandler) -> None:
+            assert handler.headers["Authorization"] == "Bearer secret"
+            assert handler.path == "/urls"
+            urls.append(f"{elsewhere}/part?signature={len(urls)}")
+            send(handler, 200, json.dumps({"items": [{"number": 0, "nbytes": 99_990, "url": urls[-1]}]}).encode())
+
+        with serving(hub) as endpoint, transport(endpoint, retries=1) as blobs:
+            part = PutPart("/parts/0", tmp_path / "source", 10, 100_000, lambda _: True, "/urls")
+            assert blobs.put(part)
+    assert [path for path, *_ in seen] == ["/part?signature=0", "/part?signature=1"]
+    md5 = b64encode(hashlib.md5(content[10:]).digest()).decode()
+    assert {(token, digest, body) for _, token, digest, body in seen} == {(None, md5, content[10:])}
+
+
+def test_a_store_that_keeps_refusing_is_named(tmp_path: Path) -> None:
+    """Its errors are no errors of the hub, and no reason to doubt the endpoint."""
+    with (
+        serving(lambda handler: send(handler, 503)) as elsewhere,
+        serving(lambda handler: send(handler, 307, Location=f"{elsewhere}/blob")) as endpoint,
+        transport(endpoint, retries=1) as blobs,
+        pytest.raises(TransportError, match="the hub's store answered HTTP 503"),
+    ):
+        blobs.get_range("/x", {}, 0, 5)

@@ -152,6 +152,20 @@ def shared_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]
     hub.stop()
 
 
+@pytest.fixture(scope="session")
+def start_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., HubProcess]]:
+    """Start hubs with flags of their own; all are stopped at the end."""
+    started: list[HubProcess] = []
+
+    def start(*flags: str) -> HubProcess:
+        started.append(HubProcess(tmp_path_factory.mktemp("hub") / "data", *flags))
+        return started[-1]
+
+    yield start
+    for hub in started:
+        hub.stop()
+
+
 @pytest.fixture
 def own_hub(tmp_path: Path) -> Iterator[HubProcess]:
     """A hub that a test may kill."""
@@ -173,12 +187,24 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def link(shared_hub: HubProcess, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Link]:
-    """A link to the shared hub; the environment points to it."""
-    link = Link(shared_hub.endpoint)
-    monkeypatch.setenv("FREEBITS_ENDPOINT", link.endpoint)
-    yield link
-    link.close()
+def link_to(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[HubProcess], Link]]:
+    """Links to hubs; the environment points to the latest."""
+    links: list[Link] = []
+
+    def open_link(hub: HubProcess) -> Link:
+        links.append(Link(hub.endpoint))
+        monkeypatch.setenv("FREEBITS_ENDPOINT", links[-1].endpoint)
+        return links[-1]
+
+    yield open_link
+    for link in links:
+        link.close()
+
+
+@pytest.fixture
+def link(link_to: Callable[[HubProcess], Link], shared_hub: HubProcess) -> Link:
+    """A link to the shared hub."""
+    return link_to(shared_hub)
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ SCHEMA_OF = {
     wire.Entry: "Entry",
     wire.Upload: "Upload",
     wire.Job: "Job",
+    wire.PartUrl: "PartUrl",
 }
 
 REQUESTS = [
@@ -42,6 +43,7 @@ REQUESTS = [
     wire.abort_upload("a/b", "u"),
     wire.commit("a/b", "main", None, message="m", operations=[]),
     wire.Request("PUT", wire.part_path("a/b", "u", 0)),
+    wire.Request("GET", wire.part_urls_path("a/b", "u", 0)),
     wire.Request("GET", wire.resolve_path("a/b", "main", "file")),
 ]
 
