@@ -21,6 +21,7 @@ from typing import Any
 
 OWNER = "hub"
 START_TIMEOUT_S = 60.0
+_ENDS_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
 FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
 
@@ -100,9 +101,10 @@ class PostgresServer:
         settings = [f"unix_socket_directories={self._socket}", "max_connections=200", *(() if self._durable else FAST)]
         settings.append("listen_addresses=" + ("127.0.0.1" if self.port else ""))
         flags = [part for setting in settings for part in ("-c", setting)]
+        port = ("-p", str(self.port)) if self.port else ()
         with (self.root / "log").open("ab") as log:
             return subprocess.Popen(
-                [self._bin / "postgres", "-D", self._data, *(("-p", str(self.port)) if self.port else ()), *flags],
+                [*_ENDS_WITH_PARENT, self._bin / "postgres", "-D", self._data, *port, *flags],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,

@@ -45,6 +45,7 @@ _FILTERS = {
     "symlink": "",
 }
 _SERVERS = """
+import ctypes; ctypes.CDLL(None).prctl(1, 9)  # end with whoever started it, however that ended
 import eventlet; eventlet.monkey_patch()
 import sys, eventlet.wsgi
 from swift.common.utils import set_swift_dir
