@@ -98,13 +98,6 @@ inline unsigned decode_group(const DecodeTables& t, Lanes& x, __m512i bytes, uin
     return static_cast<unsigned>(_mm_popcnt_u64(hungry));
 }
 
-struct NothingBeside {
-    template <class Pending>
-    explicit NothingBeside(Pending&) {}
-    static bool more() { return false; }
-    static void step() {}
-};
-
 /// K streams in lockstep: their dependency chains overlap.
 template <int K, class Beside>
 bool decode_tile_of(RansCoder& coder, size_t group_count, uint8_t* out, TileEscapes& escapes, PendingJoin& pending) {
@@ -158,13 +151,14 @@ bool decode_tile_beside(RansCoder& coder, size_t group_count, uint8_t* out, Tile
 bool decode_tile(RansCoder& coder, size_t group_count, uint8_t* out, TileEscapes& escapes, PendingJoin& pending) {
     if (pending.layout != Layout::kBf16 || !pending.numel)
         return decode_tile_beside<NothingBeside>(coder, group_count, out, escapes, pending);
-    return pending.past_cache ? decode_tile_beside<Bf16Lines<true>>(coder, group_count, out, escapes, pending)
-                              : decode_tile_beside<Bf16Lines<false>>(coder, group_count, out, escapes, pending);
+    return pending.past_cache ? decode_tile_beside<Bf16Lines<Bf16JoinStep<true>>>(coder, group_count, out, escapes, pending)
+                              : decode_tile_beside<Bf16Lines<Bf16JoinStep<false>>>(coder, group_count, out, escapes, pending);
 }
 
 void join_lines(PendingJoin& pending) {
     if (pending.layout == Layout::kBf16)
-        return pending.past_cache ? join_bf16_lines<true>(pending) : join_bf16_lines<false>(pending);
+        return pending.past_cache ? do_steps<Bf16Lines<Bf16JoinStep<true>>>(pending)
+                                  : do_steps<Bf16Lines<Bf16JoinStep<false>>>(pending);
     kAvx512Kernels.join[static_cast<int>(pending.layout)](pending.planes, pending.numel, pending.out);
     pending.numel = 0;
 }
@@ -243,7 +237,8 @@ void encode_tile_beside(RansCoder& coder, size_t group_count, const uint8_t* in,
 }
 
 void encode_tile(RansCoder& coder, size_t group_count, const uint8_t* in, TileEscapes& escapes, PendingSplit& pending) {
-    if (pending.layout == Layout::kBf16) return encode_tile_beside<Bf16Split>(coder, group_count, in, escapes, pending);
+    if (pending.layout == Layout::kBf16)
+        return encode_tile_beside<Bf16Split<Bf16SplitStep>>(coder, group_count, in, escapes, pending);
     encode_tile_beside<NothingBeside>(coder, group_count, in, escapes, pending);
 }
 

@@ -1,0 +1,103 @@
+// Joins and splits that a coder does step by step between its groups. A step is 64 elements, and what it takes an instruction
+// set for comes from there. Without linkage: each including file is compiled with its own instruction set.
+#pragma once
+
+#include <algorithm>
+
+#include "planes_loops.h"
+
+namespace freebits {
+namespace {
+
+inline constexpr size_t kStepElements = 64;
+
+struct NothingBeside {
+    template <class Pending>
+    explicit NothingBeside(Pending&) {}
+    static bool more() { return false; }
+    static void step() {}
+};
+
+/// A join of BF16 in whole output lines: Step::join(e, s, line) writes two of them.
+template <class Step>
+class Bf16Lines {
+public:
+    explicit Bf16Lines(PendingJoin& pending) : pending_(pending) {
+        const size_t misaligned = -reinterpret_cast<uintptr_t>(pending.out) % 64;
+        const size_t head = misaligned % 2 ? pending.numel : std::min(misaligned / 2, pending.numel);  // odd: no lines
+        join_bf16(pending.planes, head, pending.out);
+        e_ = pending.planes[0] + head;
+        s_ = pending.planes[1] + head;
+        line_ = pending.out + 2 * head;
+        left_ = pending.numel - head;
+    }
+    /// What was done is no longer pending.
+    ~Bf16Lines() {
+        pending_.planes[0] = e_;
+        pending_.planes[1] = s_;
+        pending_.out = line_;
+        pending_.numel = left_;
+    }
+    Bf16Lines(const Bf16Lines&) = delete;
+    Bf16Lines& operator=(const Bf16Lines&) = delete;
+
+    bool more() const { return left_ >= kStepElements; }
+    void step() {
+        __builtin_prefetch(s_ + kAhead);
+        Step::join(e_, s_, line_);
+        e_ += kStepElements;
+        s_ += kStepElements;
+        line_ += 2 * kStepElements;
+        left_ -= kStepElements;
+    }
+
+private:
+    static constexpr size_t kAhead = 2048;
+    PendingJoin& pending_;
+    const uint8_t *e_, *s_;
+    uint8_t* line_;
+    size_t left_;
+};
+
+/// A split of BF16: Step() holds what step.split(in, e, s) needs in registers.
+template <class Step>
+class Bf16Split {
+public:
+    explicit Bf16Split(PendingSplit& pending)
+        : pending_(pending), in_(pending.in), e_(pending.planes[0]), s_(pending.planes[1]), left_(pending.numel) {}
+    /// What was done is no longer pending.
+    ~Bf16Split() {
+        pending_.in = in_;
+        pending_.planes[0] = e_;
+        pending_.planes[1] = s_;
+        pending_.numel = left_;
+    }
+    Bf16Split(const Bf16Split&) = delete;
+    Bf16Split& operator=(const Bf16Split&) = delete;
+
+    bool more() const { return left_ >= kStepElements; }
+    void step() {
+        for (size_t line = 0; line < 2; ++line) __builtin_prefetch(in_ - kBehind + 64 * line);
+        step_.split(in_, e_, s_);
+        in_ += 2 * kStepElements;
+        e_ += kStepElements;
+        s_ += kStepElements;
+        left_ -= kStepElements;
+    }
+
+private:
+    static constexpr size_t kBehind = 2 * kTile;  // encoders take the tile before next
+    PendingSplit& pending_;
+    const uint8_t* in_;
+    uint8_t *e_, *s_;
+    size_t left_;
+    const Step step_{};
+};
+
+template <class Beside, class Pending>
+void do_steps(Pending& pending) {
+    for (Beside beside(pending); beside.more();) beside.step();
+}
+
+}  // namespace
+}  // namespace freebits
