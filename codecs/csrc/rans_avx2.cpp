@@ -1,160 +1,256 @@
-// The rANS kernels with AVX2: 16 lanes of 16 bits a vector, states updated where RansStream keeps them.
+// The rANS kernels with AVX2: all tables live in vector registers or a load away, entries are found by binary search, and no
+// byte is looked up alone. 64 lanes are two vectors, taken through every step together so that neither waits alone.
 //
-// Tables are looked up with plain loads, which are faster than gathers, many times so where microcode guards gathers
-// against data sampling. Even and odd lanes are looked up apart, 32 bits each: one blend then gives a field of all 16.
+// States are held as two byte vectors, their low and high bytes in lane order. The low bytes are then the slots as they
+// stand, "fell below 2^8" is "high byte is zero", and taking a byte in is a blend. Products need 16 bits.
 #if defined(__x86_64__)
-#include <immintrin.h>
-
 #include "crc32c.h"
-#include "lane_shuffles.h"
-#include "planes_loops.h"
+#include "planes_avx2.h"
 #include "rans_groups.h"
-#include "rans_kernel.h"
+#include "renormalise_avx2.h"
+#include "search_avx2.h"
 
 namespace freebits {
 namespace {
 
-constexpr int kWords = 16;  // lanes in a vector
+constexpr int kHalf = kLanes / 2;  // lanes in a vector
 
-inline __m256i load256(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
-inline void store256(void* p, __m256i v) { _mm256_storeu_si256(static_cast<__m256i*>(p), v); }
-inline __m128i load64(const void* p) { return _mm_loadl_epi64(static_cast<const __m128i*>(p)); }
-
-/// Entries of the lanes first, first + 2, ... first + 14. Broadcasting loads and blends leave the shuffle port alone.
-template <class Table, class Index>
-inline __m256i every_other(const Table& t, const Index& index, int first) {
-    const auto all = [&](int i) { return _mm256_set1_epi32(static_cast<int>(t[index(first + 2 * i)])); };
-    const __m256i a = _mm256_blend_epi32(all(0), all(1), 0x02), b = _mm256_blend_epi32(all(2), all(3), 0x08);
-    const __m256i c = _mm256_blend_epi32(all(4), all(5), 0x20), d = _mm256_blend_epi32(all(6), all(7), 0x80);
-    return _mm256_blend_epi32(_mm256_blend_epi32(a, b, 0x0C), _mm256_blend_epi32(c, d, 0xC0), 0xF0);
+inline uint64_t bits(const __m256i (&byte_masks)[2]) {
+    return static_cast<uint64_t>(bits(byte_masks[1])) << kHalf | bits(byte_masks[0]);
 }
 
-/// 16 table entries as two vectors of 16-bit fields, in lane order.
-struct Entries {
+/// While a tile is coded, a stream's states lie in their own place as 64 low bytes and 64 high bytes.
+class SplitStates {
+public:
+    explicit SplitStates(RansCoder& coder) : coder_(coder) {
+        for (int k = 0; k < coder.stream_count; ++k) split(coder.stream[k].state);
+    }
+    ~SplitStates() {
+        for (int k = 0; k < coder_.stream_count; ++k) merge(coder_.stream[k].state);
+    }
+    SplitStates(const SplitStates&) = delete;
+    SplitStates& operator=(const SplitStates&) = delete;
+
+private:
+    static void split(uint16_t* state) {
+        const __m256i a = load256(state), b = load256(state + 16), c = load256(state + 32), d = load256(state + 48);
+        store256(state, pack_words(low_bytes(a), low_bytes(b)));
+        store256(state + 16, pack_words(low_bytes(c), low_bytes(d)));
+        store256(state + 32, pack_words(high_bytes(a), high_bytes(b)));
+        store256(state + 48, pack_words(high_bytes(c), high_bytes(d)));
+    }
+    static void merge(uint16_t* state) {
+        const __m256i low[2] = {load256(state), load256(state + 16)};
+        const __m256i high[2] = {load256(state + 32), load256(state + 48)};
+        for (int h = 0; h < 2; ++h) {
+            const __m256i a = _mm256_unpacklo_epi8(low[h], high[h]), b = _mm256_unpackhi_epi8(low[h], high[h]);
+            store256(state + kHalf * h, _mm256_permute2x128_si256(a, b, 0x20));
+            store256(state + kHalf * h + 16, _mm256_permute2x128_si256(a, b, 0x31));
+        }
+    }
+    RansCoder& coder_;
+};
+
+template <int kBits>
+struct DecodeTables {
+    Search<kBits> rank_of_slot;
+    Table<kBits> symbol, freq, start;
+    __m256i escape;
+    explicit DecodeTables(const RansModel& m)
+        : rank_of_slot(Bounds(m.start, m.entry_count)),
+          symbol(m.symbol),
+          freq(m.freq),
+          start(m.start),
+          escape(everywhere(m.escape_byte)) {}
+};
+
+struct State {
     __m256i low, high;
 };
-inline Entries deal(__m256i even, __m256i odd) {
-    constexpr int kOddWords = 0xAA;
-    return {_mm256_blend_epi16(even, _mm256_slli_epi32(odd, 16), kOddWords),
-            _mm256_blend_epi16(_mm256_srli_epi32(even, 16), odd, kOddWords)};
-}
-template <class Table, class Index>
-inline Entries look_up(const Table& t, const Index& index) {
-    return deal(every_other(t, index, 0), every_other(t, index, 1));
-}
-
-inline __m256i low_bytes(__m256i words) { return _mm256_and_si256(words, _mm256_set1_epi16(0x00FF)); }
-inline __m256i high_bytes(__m256i words) { return _mm256_srli_epi16(words, 8); }
-
-/// Two vectors of words below 256, or of word masks, as 32 bytes in lane order.
-inline __m256i pack_bytes(__m256i a, __m256i b) { return _mm256_permute4x64_epi64(_mm256_packus_epi16(a, b), 0xD8); }
-inline uint32_t pack_mask(__m256i a, __m256i b) {
-    return static_cast<uint32_t>(_mm256_movemask_epi8(_mm256_permute4x64_epi64(_mm256_packs_epi16(a, b), 0xD8)));
+/// freq * high + bias: even and odd lanes apart, then together again.
+inline State multiply(__m256i freq, __m256i high, __m256i bias) {
+    const __m256i even = _mm256_add_epi16(_mm256_mullo_epi16(low_bytes(freq), low_bytes(high)), low_bytes(bias));
+    const __m256i odd = _mm256_add_epi16(_mm256_mullo_epi16(high_bytes(freq), high_bytes(high)), high_bytes(bias));
+    const __m256i odd_lanes = _mm256_set1_epi16(static_cast<short>(0xFF00));
+    return {_mm256_blendv_epi8(even, _mm256_slli_epi16(odd, 8), odd_lanes),
+            _mm256_blendv_epi8(high_bytes(even), odd, odd_lanes)};
 }
 
-/// The next bytes for the 16 lanes of which bit i of `hungry` says that lane i takes one; zero for the others.
-inline __m256i take_bytes(uint32_t hungry, const uint8_t* in, size_t& taken) {
-    const uint32_t first = hungry & 0xFF, second = hungry >> 8 & 0xFF;
-    const __m128i a = _mm_shuffle_epi8(load64(in + taken), load64(kExpand.to[first]));
-    taken += static_cast<size_t>(_mm_popcnt_u32(first));
-    const __m128i b = _mm_shuffle_epi8(load64(in + taken), load64(kExpand.to[second]));
-    taken += static_cast<size_t>(_mm_popcnt_u32(second));
-    return _mm256_cvtepu8_epi16(_mm_unpacklo_epi64(a, b));
+/// One group: symbols out, states advanced; returns how many bytes of `in` were taken.
+template <int kBits>
+inline size_t decode_group(const DecodeTables<kBits>& t, uint8_t* state, const uint8_t* in, uint8_t* out,
+                           uint64_t& escaped) {
+    const __m256i slot[2] = {load256(state), load256(state + kHalf)};
+    const __m256i flipped[2] = {flip_top_bits(slot[0]), flip_top_bits(slot[1])};
+    __m256i rank[2], freq[2], bias[2], is_escape[2], hungry[2];
+    t.rank_of_slot(flipped, rank);
+    for (int h = 0; h < 2; ++h) {
+        freq[h] = t.freq[rank[h]];
+        bias[h] = _mm256_sub_epi8(slot[h], t.start[rank[h]]);
+        const __m256i symbol = t.symbol[rank[h]];
+        store256(out + kHalf * h, symbol);
+        is_escape[h] = _mm256_cmpeq_epi8(symbol, t.escape);
+    }
+    escaped = bits(is_escape);
+    State y[2];
+    for (int h = 0; h < 2; ++h) {
+        y[h] = multiply(freq[h], load256(state + kLanes + kHalf * h), bias[h]);
+        hungry[h] = _mm256_cmpeq_epi8(y[h].high, _mm256_setzero_si256());
+    }
+    const uint8_t* const begin = in;
+    for (int h = 0; h < 2; ++h) {
+        const uint32_t takers = bits(hungry[h]);
+        const __m256i bytes = take_bytes(hungry[h], in, in + count(takers & 0xFFFF));
+        store256(state + kHalf * h, _mm256_blendv_epi8(y[h].low, bytes, hungry[h]));
+        store256(state + kLanes + kHalf * h, _mm256_blendv_epi8(y[h].high, y[h].low, hungry[h]));
+        in += count(takers);
+    }
+    return static_cast<size_t>(in - begin);
 }
 
-struct Step {
-    __m256i symbol, next, hungry;  // 16-bit words
-};
-inline Step step(const SlotTable& t, const uint16_t* state) {
-    const uint8_t* low = reinterpret_cast<const uint8_t*>(state);
-    const Entries e = look_up(t, [low](int lane) { return low[2 * lane]; });
-    const __m256i x = load256(state);
-    const __m256i next =
-        _mm256_add_epi16(_mm256_mullo_epi16(low_bytes(e.low), high_bytes(x)), high_bytes(e.low));
-    return {e.high, next, _mm256_cmpeq_epi16(high_bytes(next), _mm256_setzero_si256())};
-}
-inline void renormalise(uint16_t* state, const Step& s, __m256i bytes) {
-    const __m256i fed = _mm256_or_si256(_mm256_slli_epi16(s.next, 8), bytes);
-    store256(state, _mm256_blendv_epi8(s.next, fed, s.hungry));
-}
-
-bool decode_tile(RansCoder& coder, size_t group_count, uint8_t* out, TileEscapes& escapes, PendingJoin&) {
-    const SlotTable table(coder.model);
-    const __m256i escape = _mm256_set1_epi8(static_cast<char>(coder.model.escape_byte));
+template <int kBits, class Beside>
+bool decode_tile_of(RansCoder& coder, size_t group_count, uint8_t* out, TileEscapes& escapes, PendingJoin& pending) {
+    Beside beside(pending);
+    const DecodeTables<kBits> tables(coder.model);
+    const SplitStates states(coder);
     const auto group = [&](uint16_t* state, const uint8_t* in, uint8_t* to, uint64_t& escaped) {
-        size_t taken = 0;
-        escaped = 0;
-        for (int lane = 0; lane < kLanes; lane += 2 * kWords) {
-            const Step a = step(table, state + lane), b = step(table, state + lane + kWords);
-            const uint32_t hungry = pack_mask(a.hungry, b.hungry);
-            renormalise(state + lane, a, take_bytes(hungry, in, taken));
-            renormalise(state + lane + kWords, b, take_bytes(hungry >> 16, in, taken));
-            const __m256i symbols = pack_bytes(a.symbol, b.symbol);
-            store256(to + lane, symbols);
-            const __m256i is_escape = _mm256_cmpeq_epi8(symbols, escape);
-            escaped |= static_cast<uint64_t>(static_cast<uint32_t>(_mm256_movemask_epi8(is_escape))) << lane;
-        }
+        const size_t taken = decode_group(tables, reinterpret_cast<uint8_t*>(state), in, to, escaped);
+        if (beside.more()) beside.step();
         return taken;
     };
     return decode_groups(coder, group_count, out, escapes, group);
 }
 
-/// Bytes of the 16 lanes in which bit i of `full` is set, below `out`; returns their number.
-inline size_t give_bytes(uint32_t full, __m128i bytes, uint8_t* out) {
-    const uint32_t first = full & 0xFF, second = full >> 8 & 0xFF;
-    const size_t above = static_cast<size_t>(_mm_popcnt_u32(second));
-    _mm_storel_epi64(reinterpret_cast<__m128i*>(out - 8),
-                     _mm_shuffle_epi8(_mm_unpackhi_epi64(bytes, bytes), load64(kCompressHigh.to[second])));
-    _mm_storel_epi64(reinterpret_cast<__m128i*>(out - above - 8),
-                     _mm_shuffle_epi8(bytes, load64(kCompressHigh.to[first])));
-    return above + static_cast<size_t>(_mm_popcnt_u32(first));
+template <class Beside>
+bool decode_tile_beside(RansCoder& coder, size_t group_count, uint8_t* out, TileEscapes& escapes, PendingJoin& pending) {
+    const int entries = coder.model.entry_count;
+    if (entries <= 16) return decode_tile_of<4, Beside>(coder, group_count, out, escapes, pending);
+    if (entries <= 32) return decode_tile_of<5, Beside>(coder, group_count, out, escapes, pending);
+    return decode_tile_of<6, Beside>(coder, group_count, out, escapes, pending);
 }
 
-/// One symbol onto each of 16 states.
-struct Push {
-    __m256i low_byte, fits, start;  // 16-bit words; fits: the state needed no byte given
+bool decode_tile(RansCoder& coder, size_t group_count, uint8_t* out, TileEscapes& escapes, PendingJoin& pending) {
+    if (pending.layout != Layout::kBf16 || !pending.numel)
+        return decode_tile_beside<NothingBeside>(coder, group_count, out, escapes, pending);
+    return pending.past_cache
+               ? decode_tile_beside<Bf16Lines<Bf16JoinStep<true>>>(coder, group_count, out, escapes, pending)
+               : decode_tile_beside<Bf16Lines<Bf16JoinStep<false>>>(coder, group_count, out, escapes, pending);
+}
 
-    Push(const ByteTable& t, uint16_t* state, const uint8_t* in) {
-        const Entries e = look_up(t, [in](int lane) { return in[lane]; });
-        const __m256i x = load256(state), freq = low_bytes(e.low);
-        low_byte = low_bytes(x);
-        fits = _mm256_cmpgt_epi16(freq, high_bytes(x));
-        start = high_bytes(e.low);
-        store256(state, advance(_mm256_blendv_epi8(high_bytes(x), x, fits), freq, start, e.high));
-    }
+void join_lines(PendingJoin& pending) {
+    if (pending.layout == Layout::kBf16)
+        return pending.past_cache ? do_steps<Bf16Lines<Bf16JoinStep<true>>>(pending)
+                                  : do_steps<Bf16Lines<Bf16JoinStep<false>>>(pending);
+    kAvx2Kernels.join[static_cast<int>(pending.layout)](pending.planes, pending.numel, pending.out);
+    pending.numel = 0;
+}
 
-    /// x -> (x / freq) * 256 + x % freq + start; x < 256 * freq, so the quotient fits a byte.
-    /// The reciprocal is rounded down, which leaves the quotient at most one too small.
-    static __m256i advance(__m256i x, __m256i freq, __m256i start, __m256i reciprocal) {
-        const __m256i quotient = _mm256_mulhi_epu16(x, reciprocal);
-        const __m256i remainder = _mm256_sub_epi16(x, _mm256_mullo_epi16(quotient, freq));
-        const __m256i y = _mm256_add_epi16(_mm256_add_epi16(_mm256_slli_epi16(quotient, 8), remainder), start);
-        const __m256i right = _mm256_cmpgt_epi16(freq, remainder);
-        return _mm256_add_epi16(y, _mm256_andnot_si256(right, _mm256_sub_epi16(_mm256_set1_epi16(kSlots), freq)));
+/// Low and high bytes of the reciprocals.
+struct ReciprocalBytes {
+    uint8_t low[kMaxSymbols], high[kMaxSymbols];
+    explicit ReciprocalBytes(const uint16_t* reciprocal) {
+        for (int i = 0; i < kMaxSymbols; ++i) {
+            low[i] = static_cast<uint8_t>(reciprocal[i]);
+            high[i] = static_cast<uint8_t>(reciprocal[i] >> 8);
+        }
     }
 };
 
-void encode_tile(RansCoder& coder, size_t group_count, const uint8_t* in, TileEscapes& escapes, PendingSplit&) {
-    const RansModel& m = coder.model;
-    const ByteTable table(m);
-    const int start = m.has_escape ? m.start[m.entry_count - 1] : -1;  // no other entry starts there
-    const __m256i escape_start = _mm256_set1_epi16(static_cast<short>(start));
+template <int kBits, class Rank>
+struct EncodeTables {
+    Rank rank_of_symbol;
+    Table<kBits> freq, start, reciprocal_low, reciprocal_high;
+    __m256i escape_rank;
+    explicit EncodeTables(const RansModel& m) : EncodeTables(m, ReciprocalBytes(m.reciprocal)) {}
+
+private:
+    EncodeTables(const RansModel& m, const ReciprocalBytes& reciprocal)
+        : rank_of_symbol(m),
+          freq(m.freq),
+          start(m.start),
+          reciprocal_low(reciprocal.low),
+          reciprocal_high(reciprocal.high),
+          escape_rank(everywhere(m.has_escape ? m.entry_count - 1 : -1)) {}
+};
+
+struct Quotient {
+    __m256i quotient, remainder, right;  // 16-bit words; right: the quotient is, else it is one too small
+};
+/// x < 256 * freq, so the quotient fits a byte. The reciprocal is rounded down: the quotient comes out at most one too small.
+inline Quotient divide(__m256i x, __m256i freq, __m256i reciprocal) {
+    const __m256i quotient = _mm256_mulhi_epu16(x, reciprocal);
+    const __m256i remainder = _mm256_sub_epi16(x, _mm256_mullo_epi16(quotient, freq));
+    const __m256i least = _mm256_min_epu16(remainder, _mm256_sub_epi16(remainder, freq));
+    return {quotient, least, _mm256_cmpeq_epi16(remainder, least)};
+}
+
+/// x -> (x / freq) * 256 + x % freq + start: the quotient is the new high byte.
+template <class Tables>
+inline State push(const Tables& t, State x, __m256i rank, __m256i freq) {
+    const __m256i r_low = t.reciprocal_low[rank], r_high = t.reciprocal_high[rank], zero = _mm256_setzero_si256();
+    const Quotient a = divide(_mm256_unpacklo_epi8(x.low, x.high), _mm256_unpacklo_epi8(freq, zero),
+                              _mm256_unpacklo_epi8(r_low, r_high));
+    const Quotient b = divide(_mm256_unpackhi_epi8(x.low, x.high), _mm256_unpackhi_epi8(freq, zero),
+                              _mm256_unpackhi_epi8(r_low, r_high));
+    const __m256i one_or_none = _mm256_add_epi8(_mm256_packs_epi16(a.right, b.right), everywhere(1));
+    return {_mm256_add_epi8(_mm256_packus_epi16(a.remainder, b.remainder), t.start[rank]),
+            _mm256_add_epi8(_mm256_packus_epi16(a.quotient, b.quotient), one_or_none)};
+}
+
+/// One group of bytes onto the states; returns how many bytes were given, below `out`.
+template <class Tables>
+inline size_t encode_group(const Tables& t, uint8_t* state, const uint8_t* in, uint8_t* out, uint64_t& escaped) {
+    const __m256i byte[2] = {load256(in), load256(in + kHalf)};
+    const __m256i low[2] = {load256(state), load256(state + kHalf)};
+    __m256i rank[2], is_escape[2], full[2];
+    t.rank_of_symbol(byte, rank);
+    for (int h = 0; h < 2; ++h) is_escape[h] = _mm256_cmpeq_epi8(rank[h], t.escape_rank);
+    escaped = bits(is_escape);
+    for (int h = 0; h < 2; ++h) {
+        const __m256i high = load256(state + kLanes + kHalf * h), freq = t.freq[rank[h]];
+        full[h] = _mm256_cmpeq_epi8(_mm256_max_epu8(high, freq), high);
+        const State x = {_mm256_blendv_epi8(low[h], high, full[h]), _mm256_andnot_si256(full[h], high)};
+        const State y = push(t, x, rank[h], freq);
+        store256(state + kHalf * h, y.low);
+        store256(state + kLanes + kHalf * h, y.high);
+    }
+    const size_t given = give_bytes(bits(full[1]), low[1], out);
+    return given + give_bytes(bits(full[0]), low[0], out - given);
+}
+
+template <class Tables, class Beside>
+void encode_tile_with(RansCoder& coder, size_t group_count, const uint8_t* in, TileEscapes& escapes, PendingSplit& pending) {
+    Beside beside(pending);
+    const Tables tables(coder.model);
+    const SplitStates states(coder);
     const auto group = [&](uint16_t* state, const uint8_t* from, uint8_t* out, uint64_t& escaped) {
-        size_t given = 0;
-        escaped = 0;
-        for (int lane = kLanes - 2 * kWords; lane >= 0; lane -= 2 * kWords) {
-            const Push a(table, state + lane, from + lane), b(table, state + lane + kWords, from + lane + kWords);
-            const uint32_t full = ~pack_mask(a.fits, b.fits);
-            const __m256i bytes = pack_bytes(a.low_byte, b.low_byte);
-            given += give_bytes(full >> 16, _mm256_extracti128_si256(bytes, 1), out - given);
-            given += give_bytes(full, _mm256_castsi256_si128(bytes), out - given);
-            const uint32_t is_escape =
-                pack_mask(_mm256_cmpeq_epi16(a.start, escape_start), _mm256_cmpeq_epi16(b.start, escape_start));
-            escaped |= static_cast<uint64_t>(is_escape) << lane;
-        }
+        const size_t given = encode_group(tables, reinterpret_cast<uint8_t*>(state), from, out, escaped);
+        if (beside.more()) beside.step();
         return given;
     };
     encode_groups(coder, group_count, in, escapes, group);
+}
+
+template <int kBits, class Beside>
+void encode_tile_of(RansCoder& coder, size_t group_count, const uint8_t* in, TileEscapes& escapes, PendingSplit& pending) {
+    if (RankByDistance::suits(coder.model))
+        return encode_tile_with<EncodeTables<kBits, RankByDistance>, Beside>(coder, group_count, in, escapes, pending);
+    encode_tile_with<EncodeTables<kBits, RankBySearch<kBits>>, Beside>(coder, group_count, in, escapes, pending);
+}
+
+template <class Beside>
+void encode_tile_beside(RansCoder& coder, size_t group_count, const uint8_t* in, TileEscapes& escapes,
+                        PendingSplit& pending) {
+    const int entries = coder.model.entry_count;
+    if (entries <= 16) return encode_tile_of<4, Beside>(coder, group_count, in, escapes, pending);
+    if (entries <= 32) return encode_tile_of<5, Beside>(coder, group_count, in, escapes, pending);
+    encode_tile_of<6, Beside>(coder, group_count, in, escapes, pending);
+}
+
+void encode_tile(RansCoder& coder, size_t group_count, const uint8_t* in, TileEscapes& escapes, PendingSplit& pending) {
+    if (pending.layout == Layout::kBf16)
+        return encode_tile_beside<Bf16Split<Bf16SplitStep>>(coder, group_count, in, escapes, pending);
+    encode_tile_beside<NothingBeside>(coder, group_count, in, escapes, pending);
 }
 
 }  // namespace
@@ -163,7 +259,7 @@ const Kernels kAvx2Kernels = {"avx2",
                               decode_tile,
                               encode_tile,
                               FREEBITS_JOIN_TABLE(join_bf16),
-                              nullptr,
+                              join_lines,
                               FREEBITS_SPLIT_TABLE(split_bf16),
                               crc32c_sse42};
 

@@ -33,7 +33,8 @@ struct Source {
         freebits::Histogram histogram;
         const size_t distinct = 2 + random.below(random.below(2) ? 14 : 254);
         const uint32_t halving = static_cast<uint32_t>(random.below(4));  // 0: flat; else counts shrink that fast
-        const uint8_t first = static_cast<uint8_t>(random.next()), stride = static_cast<uint8_t>(random.next() | 1);
+        const uint8_t first = static_cast<uint8_t>(random.next());
+        const uint8_t stride = static_cast<uint8_t>(random.below(2) ? 1 : random.next() | 1);  // side by side, or anywhere
         for (size_t i = 0; i < distinct; ++i) {
             const uint8_t symbol = static_cast<uint8_t>(first + i * stride);
             const uint32_t count = 1 + (1u << 16 >> (i * halving < 16 ? i * halving : 16));
