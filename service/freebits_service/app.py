@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 
@@ -12,9 +12,13 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from . import health, http_errors
 from .accounts import endpoints as accounts
+from .accounts.last_use import FLUSH_S as LAST_USE_FLUSH_S
+from .accounts.last_use import LastUse
+from .audit import endpoints as audit
 from .commits import endpoints as commits
 from .context import Hub, open_hub
 from .downloads import endpoints as downloads
@@ -23,6 +27,10 @@ from .errors import ServiceError
 from .jobs import endpoints as jobs
 from .metrics import DatabaseCollector
 from .middleware import LimitJson, Observe, RoutePath
+from .orgs import endpoints as orgs
+from .quotas import endpoints as quotas
+from .rates.limits import RateLimits
+from .rates.middleware import LimitRates
 from .repos import endpoints as repos
 from .schemas import ErrorBody
 from .settings import Settings
@@ -47,37 +55,52 @@ def create_app(settings: Settings, hub: Hub | None = None) -> FastAPI:
     )
     app.state.hub = hub or open_hub(settings)
     app.state.open_blobs = OpenBlobs()
+    app.state.rate_limits = RateLimits(settings)
+    app.state.last_use = LastUse()
     app.state.readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="reader")
     app.state.writers = ThreadPoolExecutor(WRITER_THREADS, thread_name_prefix="writer")
     app.state.metrics = CollectorRegistry()
     app.state.metrics.register(DatabaseCollector(app.state.hub.db))
     app.include_router(health.router)
-    for feature in (accounts, repos, commits, uploads, downloads, jobs):
+    for feature in (accounts, orgs, quotas, audit, repos, commits, uploads, downloads, jobs):
         app.include_router(feature.router, prefix=PREFIX)
     http_errors.install(app)
     app.add_middleware(RoutePath)
     app.add_middleware(LimitJson, max_nbytes=settings.max_json_nbytes)
+    app.add_middleware(LimitRates, limits=app.state.rate_limits)
     app.add_middleware(Observe)
+    if settings.forwarded_allow:
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=settings.forwarded_allow)
     return app
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     asyncio.get_running_loop().set_default_executor(app.state.writers)
-    flushing = asyncio.create_task(_keep_leases(app.state.open_blobs, app.state.hub))
+    hub, last_use = app.state.hub, app.state.last_use
+    rhythms = [
+        asyncio.create_task(_repeat(FLUSH_S, "leases", lambda: app.state.open_blobs.extend_leases(hub.db))),
+        asyncio.create_task(_repeat(LAST_USE_FLUSH_S, "last use of tokens", lambda: last_use.flush(hub.db))),
+    ]
     try:
         yield
     finally:
-        flushing.cancel()
-        with suppress(asyncio.CancelledError):
-            await flushing
+        for rhythm in rhythms:
+            rhythm.cancel()
+            with suppress(asyncio.CancelledError):
+                await rhythm
+        await run_in_threadpool(_logged, "last use of tokens", lambda: last_use.flush(hub.db))
         app.state.readers.shutdown(wait=False, cancel_futures=True)
 
 
-async def _keep_leases(open_blobs: OpenBlobs, hub: Hub) -> None:
+async def _repeat(every_s: float, what: str, action: Callable[[], None]) -> None:
     while True:
-        await asyncio.sleep(FLUSH_S)
-        try:
-            await run_in_threadpool(open_blobs.extend_leases, hub.db)
-        except (SQLAlchemyError, ServiceError) as error:
-            structlog.get_logger().warning("leases were not extended; tried again", error=str(error))
+        await asyncio.sleep(every_s)
+        await run_in_threadpool(_logged, what, action)
+
+
+def _logged(what: str, action: Callable[[], None]) -> None:
+    try:
+        action()
+    except (SQLAlchemyError, ServiceError) as error:
+        structlog.get_logger().warning("could not be written down", what=what, error=str(error))

@@ -125,14 +125,19 @@ class Database:
         self._engine.dispose()
 
 
-def insert_missing(session: Session, table: type[Base], rows: Sequence[Mapping[str, Any]]) -> None:
+def insert_missing(session: Session, table: type[Base], rows: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
     """Insert the rows, leaving out those that exist already, also when somebody inserts them at this moment.
+
+    The primary keys of those that were inserted.
 
     Callers sort the rows, so that two who insert the same ones wait for each other instead of in a circle.
     """
     insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+    inserted: list[tuple[Any, ...]] = []
     for some in batches(rows):
-        session.execute(insert(table).on_conflict_do_nothing(), list(some))
+        statement = insert(table).on_conflict_do_nothing().returning(*table.__table__.primary_key)
+        inserted += [tuple(key) for key in session.execute(statement, list(some))]
+    return inserted
 
 
 def batches(values: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -1,17 +1,18 @@
 """Domain errors. Each has a stable code; what HTTP makes of it is decided in ``http_errors.py`` alone.
 
 ServiceError
-  Unauthenticated  Forbidden                       who is asking
+  Unauthenticated  Forbidden  RateLimited          who is asking, and how often
+  LoginRefused  OidcNotConfigured                  logging in at an OIDC issuer
   RepoNotFound  RevisionNotFound  PathNotFound
   UploadNotFound  UserNotFound  TokenNotFound
-  JobNotFound                                      what they ask for is not there (or not for them to see)
+  JobNotFound  OrgNotFound  NamespaceNotFound      what they ask for is not there (or not for them to see)
   RepoExists  RefExists  UserExists  HeadMoved
-  DefaultBranchInUse                               somebody was there first
+  DefaultBranchInUse  NamespaceInUse               somebody was there first
   InvalidName  InvalidPath  InvalidRequest         the request cannot be meant like that
   PartMismatch  DigestMismatch  SizeMismatch
   PartsMissing  BlobMissing                        the bytes are not what was announced, or not all there
   RangeNotSatisfiable
-  TooLarge  StorageFull                            limits of the settings, limits of the disk
+  TooLarge  QuotaExceeded  StorageFull             limits of the settings, of the namespace, of the disk
   Unavailable                                      something the hub stands on is away; try again later
     DatabaseUnavailable  StoreUnavailable
   DatabaseNotMigrated                              the tables are of another release
@@ -44,6 +45,38 @@ class Forbidden(ServiceError):
     """The caller is known and may not do this."""
 
     code = "FORBIDDEN"
+
+
+class RateLimited(ServiceError):
+    """Too many requests; `detail["retry_after_s"]` says when the next one is answered."""
+
+    code = "RATE_LIMITED"
+
+    def __init__(self, policy: str, limit: int, retry_after_s: int) -> None:
+        super().__init__(
+            f"too many requests (limit {policy!r}: {limit} per minute); try again in {retry_after_s} s",
+            policy=policy,
+            limit=limit,
+            retry_after_s=retry_after_s,
+        )
+
+
+class LoginRefused(ServiceError):
+    """The issuer knows the person; the hub does not let them in."""
+
+    code = "LOGIN_REFUSED"
+
+
+class OidcNotConfigured(ServiceError):
+    """The hub knows no OIDC issuer."""
+
+    code = "OIDC_NOT_CONFIGURED"
+
+
+class OidcUnavailable(ServiceError):
+    """The OIDC issuer cannot be reached, or does not answer as the standard says."""
+
+    code = "OIDC_UNAVAILABLE"
 
 
 class RepoNotFound(ServiceError):
@@ -92,6 +125,18 @@ class UserNotFound(ServiceError):
     code = "USER_NOT_FOUND"
 
 
+class OrgNotFound(ServiceError):
+    """No such organization, or one the caller is not a member of."""
+
+    code = "ORG_NOT_FOUND"
+
+
+class NamespaceNotFound(ServiceError):
+    """No such namespace, or not one the caller may look into."""
+
+    code = "NAMESPACE_NOT_FOUND"
+
+
 class TokenNotFound(ServiceError):
     """No such token of that user."""
 
@@ -108,6 +153,12 @@ class UserExists(ServiceError):
     """The user name is taken."""
 
     code = "USER_EXISTS"
+
+
+class NamespaceInUse(ServiceError):
+    """A user or organization whose namespace has repos cannot be removed."""
+
+    code = "NAMESPACE_IN_USE"
 
 
 class RepoExists(ServiceError):
@@ -215,8 +266,25 @@ class TooLarge(ServiceError):
     code = "TOO_LARGE"
 
 
+class QuotaExceeded(ServiceError):
+    """The namespace may not hold that much; nothing was kept. `detail` has `used`, `limit` and `wanted` in bytes."""
+
+    code = "QUOTA_EXCEEDED"
+
+    def __init__(self, namespace: str, kind: str, *, used: int, limit: int, wanted: int) -> None:
+        super().__init__(
+            f"{namespace!r} uses {used} of {limit} {kind} bytes and {wanted} more are wanted; "
+            "delete repos that are no longer needed, or ask an admin for a larger quota",
+            namespace=namespace,
+            kind=kind,
+            used=used,
+            limit=limit,
+            wanted=wanted,
+        )
+
+
 class StorageFull(ServiceError):
-    """The disk or the quota is full; nothing was half-committed."""
+    """The disk is full; nothing was half-committed."""
 
     code = "STORAGE_FULL"
 

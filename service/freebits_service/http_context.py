@@ -8,10 +8,13 @@ from urllib.parse import unquote_to_bytes
 from fastapi import Depends, Path, Query, Request
 from pydantic import BeforeValidator
 
+from .accounts.last_use import LastUse
 from .accounts.operations import identify
 from .accounts.principal import STRANGER, Principal
 from .context import Hub
 from .errors import InvalidRequest, Unauthenticated
+from .rates.limits import RateLimits, require_within
+from .request_context import current_context
 
 
 def hub_of(request: Request) -> Hub:
@@ -22,14 +25,27 @@ def hub_of(request: Request) -> Hub:
 
 
 def principal_of(request: Request, hub: Annotated[Hub, Depends(hub_of)]) -> Principal:
-    """Whoever the bearer token belongs to, or a stranger when there is none; raises Unauthenticated."""
+    """Whoever the bearer token belongs to, or a stranger when there is none; raises Unauthenticated, RateLimited."""
     header = request.headers.get("authorization", "")
     if not header:
         return STRANGER
     scheme, _, token = header.partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise Unauthenticated("the Authorization header must be `Bearer TOKEN`")
-    return identify(hub.db, token.strip())
+    principal = identify(hub.db, token.strip())
+    _admit(request, principal)
+    return principal
+
+
+def _admit(request: Request, principal: Principal) -> None:
+    limits, last_use, context = request.app.state.rate_limits, request.app.state.last_use, current_context()
+    assert isinstance(limits, RateLimits)
+    assert isinstance(last_use, LastUse)
+    assert principal.token_id is not None
+    context.token_id = principal.token_id
+    context.standing = limits.users.take(str(principal.user_id))
+    require_within(context.standing)
+    last_use.note(principal.token_id)
 
 
 def unquote_segment(segment: object) -> str:

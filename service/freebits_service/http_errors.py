@@ -19,6 +19,7 @@ STATUS: Mapping[str, int] = {
     "INVALID_JSON": 400,
     "UNAUTHENTICATED": 401,
     "FORBIDDEN": 403,
+    "LOGIN_REFUSED": 403,
     "NOT_FOUND": 404,
     "REPO_NOT_FOUND": 404,
     "REVISION_NOT_FOUND": 404,
@@ -26,6 +27,9 @@ STATUS: Mapping[str, int] = {
     "UPLOAD_NOT_FOUND": 404,
     "USER_NOT_FOUND": 404,
     "TOKEN_NOT_FOUND": 404,
+    "ORG_NOT_FOUND": 404,
+    "NAMESPACE_NOT_FOUND": 404,
+    "OIDC_NOT_CONFIGURED": 404,
     "JOB_NOT_FOUND": 404,
     "METHOD_NOT_ALLOWED": 405,
     "REPO_EXISTS": 409,
@@ -33,7 +37,9 @@ STATUS: Mapping[str, int] = {
     "USER_EXISTS": 409,
     "HEAD_MOVED": 409,
     "DEFAULT_BRANCH": 409,
+    "NAMESPACE_IN_USE": 409,
     "TOO_LARGE": 413,
+    "QUOTA_EXCEEDED": 413,
     "RANGE_NOT_SATISFIABLE": 416,
     "INVALID_NAME": 422,
     "INVALID_PATH": 422,
@@ -43,7 +49,9 @@ STATUS: Mapping[str, int] = {
     "SIZE_MISMATCH": 422,
     "PARTS_MISSING": 422,
     "BLOB_MISSING": 422,
+    "RATE_LIMITED": 429,
     "INTERNAL": 500,
+    "OIDC_UNAVAILABLE": 502,
     "DATABASE_UNAVAILABLE": 503,
     "DATABASE_NOT_MIGRATED": 503,
     "STORE_UNAVAILABLE": 503,
@@ -63,6 +71,8 @@ def error_response(code: str, message: str, detail: Mapping[str, Any]) -> JSONRe
         headers["Retry-After"] = str(RETRY_AFTER_S)
     if code == "RANGE_NOT_SATISFIABLE":
         headers["Content-Range"] = f"bytes */{detail['nbytes']}"
+    if code == "RATE_LIMITED":
+        headers["Retry-After"] = str(detail["retry_after_s"])
     return JSONResponse(body, status_code=STATUS[code], headers=headers)
 
 

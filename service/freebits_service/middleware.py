@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from . import metrics
 from .errors import TooLarge
 from .http_errors import error_response, unexpected
+from .request_context import begin_context
 from .request_ids import begin_request
 
 log = structlog.get_logger()
@@ -31,6 +32,8 @@ class Observe:
             return
         offered = Headers(scope=scope).get("x-request-id")
         request_id = begin_request(offered.encode("latin-1") if offered else None)
+        client = scope.get("client")
+        begin_context(client[0] if client else "")
         status, sent_nbytes, begun = 0, 0, time.monotonic()
 
         async def observed(message: Message) -> None:

@@ -82,6 +82,26 @@ class Settings(BaseSettings):
     heartbeat_s: float = Field(2, gt=0, description="how often a worker says that it lives, seconds")
     worker_dead_after_s: float = Field(20, gt=0, description="a silent worker's jobs are handed on after, seconds")
 
+    quota_logical_nbytes: int = Field(0, ge=0, description="original bytes a namespace may hold; 0 is no limit")
+    quota_stored_nbytes: int = Field(0, ge=0, description="stored bytes a namespace may hold; 0 is no limit")
+    user_requests_per_minute: int = Field(60_000, ge=0, description="limit per user and replica; 0 is none")
+    address_requests_per_minute: int = Field(12_000, ge=0, description="limit per address of strangers; 0 is none")
+    failed_logins_per_minute: int = Field(30, ge=0, description="wrong tokens taken from an address; 0 is no limit")
+    forwarded_allow: str = Field("", description="proxies whose X-Forwarded-For is believed, comma-separated networks")
+
+    oidc_issuer: str = Field("", description="OIDC issuer people log in at (https://..., default: none)")
+    oidc_client_id: str = Field("", description="this hub's client id at the issuer")
+    oidc_client_secret: SecretStr = Field(
+        SecretStr(""), description="this hub's client secret (default: public client)"
+    )
+    oidc_scopes: str = Field("openid profile email", description="what is asked of the issuer")
+    oidc_name_claim: str = Field("preferred_username", description="claim that new users are named by")
+    oidc_groups_claim: str = Field("groups", description="claim that lists a person's groups")
+    oidc_allowed_groups: str = Field("", description="who may log in, comma-separated groups (default: everybody)")
+    oidc_admin_groups: str = Field("", description="whose members are admins of the hub (default: set by hand)")
+    oidc_create_users: bool = Field(True, description="make a user at somebody's first login")
+    oidc_token_ttl_s: float = Field(30 * 86400, gt=0, description="tokens of OIDC logins expire after, seconds")
+
     shutdown_grace_s: float = Field(10, ge=0, description="running requests may finish for, seconds")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
 
@@ -146,8 +166,8 @@ class Settings(BaseSettings):
         return self.data / "objects"
 
     def to_environment(self) -> dict[str, str]:
-        """These settings as variables, for a child process. The admin's token stays here."""
-        values = self.model_dump(mode="json", exclude={"admin_token"})
+        """These settings as variables, for a child process. Secrets stay here."""
+        values = self.model_dump(mode="json", exclude={"admin_token", "oidc_client_secret"})
         return {f"{ENV_PREFIX}{name.upper()}": str(value) for name, value in values.items() if value is not None}
 
 
@@ -162,7 +182,8 @@ def parser(command: str = "serve") -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"freebits {command}", description=DESCRIPTIONS.get(command))
     parser.add_argument("--config", type=Path, help="TOML file with any of the settings (FREEBITS_CONFIG)")
     for name, field in Settings.model_fields.items():
-        shown = "" if name == "admin_token" or field.default in {"", None} else f" (default: {field.default})"
+        hidden = field.annotation is SecretStr or field.default in {"", None}
+        shown = "" if hidden else f" (default: {field.default})"
         flag = "--" + name.replace("_", "-")
         is_switch = field.annotation in {bool, bool | None}
         action: Any = argparse.BooleanOptionalAction if is_switch else "store"

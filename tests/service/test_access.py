@@ -90,7 +90,7 @@ def test_users_and_tokens(users: dict[str, Any]) -> None:
     assert reader.post("/users/owner/tokens", json={}).status_code == 403
     issued = reader.post("/users/reader/tokens", json={"label": "laptop"}).json()
     second = reader.as_user(issued["token"])
-    assert second.get("/whoami").json() == {"name": "reader", "role": "user"}
+    assert second.get("/whoami").json()["name"] == "reader"
     assert reader.request("DELETE", f"/users/reader/tokens/{issued['id']}").status_code == 204
     reply = second.get("/whoami")
     assert (reply.status_code, reply.json()["code"]) == (401, "UNAUTHENTICATED")

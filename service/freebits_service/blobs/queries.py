@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from ..clock import now
 from ..models import Blob
+from ..quotas.queries import shrink_holders
 
 
 def find_blob(session: Session, sha256: str, *, keep: bool = False) -> Blob | None:
@@ -43,7 +44,7 @@ def add_encoded_blob(session: Session, sha256: str, nbytes: int, key: str, store
 
 
 def swap_to_container(session: Session, blob_id: int, key: str, stored: tuple[int, str]) -> bool:
-    """Serve a blob from its container from now on; False when it is served from one already."""
+    """Serve a blob from its container from now on, and let who holds it pay less; False when it is served from one."""
     statement = (
         update(Blob)
         .where(Blob.id == blob_id, Blob.state != "encoded")
@@ -54,9 +55,13 @@ def swap_to_container(session: Session, blob_id: int, key: str, stored: tuple[in
             container_sha256=stored[1],
             encoded_at=now(),
         )
-        .returning(Blob.id)
+        .returning(Blob.nbytes)
     )
-    return session.scalar(statement) is not None
+    nbytes = session.scalar(statement)
+    if nbytes is None:
+        return False
+    shrink_holders(session, blob_id, nbytes - stored[0])
+    return True
 
 
 def settle_raw(session: Session, blob_id: int) -> None:

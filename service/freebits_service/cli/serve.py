@@ -117,6 +117,7 @@ def _run(hub: Hub, listening: socket.socket, signals: _Signals) -> int:
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=False,  # the app decides whom to believe, by `forwarded_allow`
         timeout_keep_alive=75,
         timeout_graceful_shutdown=int(hub.settings.shutdown_grace_s),
     )

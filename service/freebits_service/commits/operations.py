@@ -23,7 +23,7 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from .. import schemas
-from ..accounts.principal import Principal, require_user
+from ..accounts.principal import Principal
 from ..accounts.queries import record
 from ..clock import now
 from ..context import Hub
@@ -31,6 +31,7 @@ from ..errors import BlobMissing, HeadMoved, InvalidRequest, SizeMismatch, TooLa
 from ..jobs.queries import Asked, add_encode_jobs
 from ..models import Blob, Commit, Ref, Repo
 from ..names import check_path, check_ref_name
+from ..quotas.operations import charge
 from ..repos import operations as repos
 from ..repos import queries as repo_queries
 from ..request_ids import current_request_id
@@ -42,7 +43,7 @@ from . import queries
 def commit(hub: Hub, caller: Principal, namespace: str, name: str, body: schemas.NewCommit) -> schemas.Commit:
     """Apply the operations to the branch, if it is still at ``body.parent``.
 
-    Raises HeadMoved, BlobMissing, SizeMismatch, InvalidPath, InvalidName, PathNotFound, TooLarge,
+    Raises HeadMoved, BlobMissing, SizeMismatch, InvalidPath, InvalidName, PathNotFound, TooLarge, QuotaExceeded,
     InvalidRequest, and what access raises.
     """
     limit = hub.settings.max_commit_operations
@@ -66,9 +67,10 @@ def _commit(hub: Hub, session: Session, caller: Principal, repo: Repo, body: sch
     row = _commit_row(repo, caller, body, parent, tree_id, tree_digest)
     queries.add_commit(session, row)
     held = sorted({blob.id: blob for blob in blobs.values()}.values(), key=lambda blob: blob.id)
-    queries.hold_blobs(session, repo.id, [blob.id for blob in held])
+    added = queries.hold_blobs(session, repo.id, [blob.id for blob in held])
     worth = [blob for blob in held if _worth_encoding(hub, blob)]
     add_encode_jobs(session, worth, hub.settings.encode_queue, _asked(repo, body))
+    charge(session, hub.settings, repo, added)
     record(session, caller.name, "commit", repo.full_name, branch=branch, commit=row.digest)
     _set_head(session, repo, branch, parent, row)
     return describe(row, parent.digest if parent else None)
@@ -110,13 +112,7 @@ def _asked(repo: Repo, body: schemas.NewCommit) -> Asked:
 def _usable_blobs(session: Session, caller: Principal, operations: Sequence[schemas.Operation]) -> dict[str, Blob]:
     wanted = {op.sha256: op.nbytes for op in operations if op.op == "add"}
     blobs = queries.find_blobs(session, list(wanted))
-    usable = queries.usable_blob_ids(
-        session,
-        [blob.id for blob in blobs.values()],
-        user_id=require_user(caller),
-        own=caller.name,
-        sees_all=caller.is_admin,
-    )
+    usable = queries.usable_blob_ids(session, [blob.id for blob in blobs.values()], caller)
     missing = [digest for digest in wanted if digest not in blobs or blobs[digest].id not in usable]
     if missing:
         raise BlobMissing(sorted(missing))

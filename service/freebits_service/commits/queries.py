@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import exists, literal, or_, select
 from sqlalchemy.orm import Session, aliased
 
+from ..accounts.principal import Principal, readable_by, require_user
 from ..clock import now
 from ..db import batches, insert_missing
 from ..models import Blob, Commit, Repo, RepoBlob, Upload
@@ -52,20 +53,19 @@ def find_blobs(session: Session, digests: Sequence[str]) -> dict[str, Blob]:
     return found
 
 
-def usable_blob_ids(session: Session, blob_ids: Sequence[int], *, user_id: int, own: str, sees_all: bool) -> set[int]:
+def usable_blob_ids(session: Session, blob_ids: Sequence[int], caller: Principal) -> set[int]:
     """Those of the blobs that a caller has proved to have: uploaded by it, or in a repo it may read.
 
     Knowing a digest is not having the content: without this test anybody could fetch a private file by its
     hash.
     """
-    readable = or_(Repo.visibility == "public", Repo.namespace == own)
     held = (
         exists().where(RepoBlob.blob_id == Blob.id)
-        if sees_all
-        else exists().where(RepoBlob.blob_id == Blob.id, Repo.id == RepoBlob.repo_id, readable)
+        if caller.sees_all
+        else exists().where(RepoBlob.blob_id == Blob.id, Repo.id == RepoBlob.repo_id, readable_by(caller))
     )
     uploaded = exists().where(
-        Upload.user_id == user_id,
+        Upload.user_id == require_user(caller),
         Upload.sha256 == Blob.sha256,
         Upload.state == "complete",
         Upload.expires_at > now(),
@@ -76,6 +76,7 @@ def usable_blob_ids(session: Session, blob_ids: Sequence[int], *, user_id: int, 
     return usable
 
 
-def hold_blobs(session: Session, repo_id: int, blob_ids: Sequence[int]) -> None:
-    """The repo holds these blobs from now on."""
-    insert_missing(session, RepoBlob, [{"repo_id": repo_id, "blob_id": blob_id} for blob_id in sorted(blob_ids)])
+def hold_blobs(session: Session, repo_id: int, blob_ids: Sequence[int]) -> list[int]:
+    """The repo holds these blobs from now on; those that it did not hold before."""
+    rows = [{"repo_id": repo_id, "blob_id": blob_id} for blob_id in sorted(blob_ids)]
+    return [blob_id for _, blob_id in insert_missing(session, RepoBlob, rows)]

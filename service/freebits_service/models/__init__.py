@@ -1,14 +1,15 @@
 """The tables. What the rows mean; the statements over them are in the ``queries.py`` files.
 
-user -< token                      repo -< ref >- commit >- tree -< tree_span >- tree_page -< tree_entry >- blob
+user -< token, identity            repo -< ref >- commit >- tree -< tree_span >- tree_page -< tree_entry >- blob
 repo -< repo_blob >- blob          which repos hold which content: access by possession, and what may be collected
 repo -< upload -< upload_part      content on its way in
 blob -< job                        work wanted on it; worker: who lives; audit: who changed what
+user -< membership >- namespace    organizations are namespaces; each namespace has its usage and quota
 """
 
 from __future__ import annotations
 
-from .accounts import Audit, Token, User
+from .accounts import Audit, Identity, Membership, Namespace, OidcLogin, Token, User
 from .blobs import Blob, RepoBlob
 from .jobs import Job, Worker
 from .repos import Commit, Ref, Repo, Tree, TreeEntry, TreePage, TreeSpan
@@ -20,7 +21,11 @@ __all__ = [
     "Base",
     "Blob",
     "Commit",
+    "Identity",
     "Job",
+    "Membership",
+    "Namespace",
+    "OidcLogin",
     "Ref",
     "Repo",
     "RepoBlob",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, String, Text, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from .tables import Base, BigId, PathText
@@ -14,7 +14,10 @@ class Repo(Base):
     """``namespace/name``; `visibility` is ``public`` or ``private``."""
 
     __tablename__ = "repo"
-    __table_args__ = (UniqueConstraint("namespace", "name"),)
+    __table_args__ = (
+        UniqueConstraint("namespace", "name"),
+        Index("ix_repo_visibility_namespace_name", "visibility", "namespace", "name"),
+    )
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     namespace: Mapped[str] = mapped_column(String(96))
     name: Mapped[str] = mapped_column(String(96))

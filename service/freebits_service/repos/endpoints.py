@@ -8,11 +8,12 @@ from fastapi import APIRouter, Query, Response
 from sqlalchemy.orm import Session
 
 from .. import models
-from ..accounts.principal import require_namespace
+from ..accounts.principal import ADMIN, require_namespace
 from ..accounts.queries import record
 from ..errors import RepoExists
 from ..http_context import Caller, HubDep, Segment
 from ..names import split_repo_name
+from ..quotas.operations import release
 from ..schemas import NewRef, NewRepo, Ref, RefList, Repo, RepoChange, RepoList
 from . import operations, queries
 
@@ -24,7 +25,7 @@ PageLimit = Annotated[int, Query(ge=1, le=1000)]
 def create_repo(body: NewRepo, hub: HubDep, caller: Caller) -> Repo:
     """Create a repo; 409 REPO_EXISTS tells the one that is there (``detail.repo``)."""
     namespace, name = split_repo_name(body.name)
-    require_namespace(caller, namespace)
+    require_namespace(caller, namespace, name)
 
     def create(session: Session) -> models.Repo:
         try:
@@ -50,8 +51,7 @@ def list_repos(
     with hub.db.snapshot() as session:
         rows = queries.list_repos(
             session,
-            sees_all=caller.is_admin,
-            own=caller.name,
+            caller,
             namespace=namespace,
             after=cursor,
             limit=limit + 1,
@@ -72,7 +72,7 @@ def get_repo(*, namespace: Segment, name: Segment, hub: HubDep, caller: Caller) 
 def change_repo(*, namespace: Segment, name: Segment, body: RepoChange, hub: HubDep, caller: Caller) -> Repo:
     """Make a repo public or private."""
     with hub.db.transaction() as session:
-        repo = operations.writable_repo(session, caller, namespace, name)
+        repo = operations.writable_repo(session, caller, namespace, name, wanted=ADMIN)
         queries.set_visibility(session, repo.id, body.visibility)
         record(session, caller.name, "repo.change", repo.full_name, visibility=body.visibility)
         head = queries.find_head(session, repo)
@@ -82,10 +82,14 @@ def change_repo(*, namespace: Segment, name: Segment, body: RepoChange, hub: Hub
 @router.delete("/repos/{namespace}/{name}", status_code=204)
 def delete_repo(*, namespace: Segment, name: Segment, hub: HubDep, caller: Caller) -> Response:
     """Delete a repo with its whole history."""
-    with hub.db.transaction() as session:
-        repo = operations.writable_repo(session, caller, namespace, name)
+
+    def delete(session: Session) -> None:
+        repo = operations.writable_repo(session, caller, namespace, name, wanted=ADMIN)
         record(session, caller.name, "repo.delete", repo.full_name)
+        release(session, repo)
         queries.delete_repo(session, repo.id)
+
+    hub.db.run(delete)
     return Response(status_code=204)
 
 

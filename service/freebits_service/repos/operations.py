@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
-from ..accounts.principal import Principal, require_read, require_write
-from ..accounts.queries import record
+from ..accounts.principal import WRITE, Principal, require_read, require_write
+from ..accounts.queries import ensure_namespace, record
 from ..errors import (
     DefaultBranchInUse,
     InvalidName,
@@ -26,10 +26,10 @@ def readable_repo(session: Session, caller: Principal, namespace: str, name: str
     return repo
 
 
-def writable_repo(session: Session, caller: Principal, namespace: str, name: str) -> Repo:
-    """The repo, if the caller may write to it; raises RepoNotFound, Unauthenticated, Forbidden."""
+def writable_repo(session: Session, caller: Principal, namespace: str, name: str, *, wanted: str = WRITE) -> Repo:
+    """The repo, if the caller may write to it (or ``admin`` it); raises RepoNotFound, Unauthenticated, Forbidden."""
     repo = _find(session, namespace, name)
-    require_write(caller, repo)
+    require_write(caller, repo, wanted=wanted)
     return repo
 
 
@@ -48,6 +48,7 @@ def create_repo(session: Session, caller: Principal, namespace: str, name: str, 
     existing = queries.find_repo(session, namespace, name)
     if existing is not None:
         raise RepoExists(f"there is a repo {existing.full_name!r} already", repo=existing)
+    ensure_namespace(session, namespace, "open")
     repo = queries.add_repo(session, namespace, name, visibility, DEFAULT_BRANCH)
     record(session, caller.name, "repo.create", repo.full_name, visibility=visibility)
     return repo

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, delete, select, tuple_, union, update
 from sqlalchemy.orm import Session
 
+from ..accounts.principal import Principal, private_of
 from ..clock import now
 from ..db import batches
 from ..models import Commit, Ref, Repo
@@ -51,27 +52,33 @@ def delete_repo(session: Session, repo_id: int) -> None:
 
 def list_repos(
     session: Session,
+    caller: Principal,
     *,
-    sees_all: bool,
-    own: str,
     namespace: str | None,
     after: tuple[str, str] | None,
     limit: int,
 ) -> Sequence[tuple[Repo, str | None]]:
-    """Repos in order of their names with the commit of their default branch, those the caller may see."""
+    """Repos in order of their names with the commit of their default branch, those the caller may see.
+
+    The page is put together from the first public ones and the first ones that are the caller's, each a walk along
+    an index: however many private repos of others lie between, none of them is looked at.
+    """
+
+    def page(condition: ColumnElement[bool]) -> Select[int]:
+        some = select(Repo.id).where(condition).order_by(Repo.namespace, Repo.name).limit(limit)
+        if namespace is not None:
+            some = some.where(Repo.namespace == namespace)
+        return some if after is None else some.where(tuple_(Repo.namespace, Repo.name) > tuple_(*after))
+
+    public, private = page(Repo.visibility == "public").subquery(), page(private_of(caller)).subquery()
     statement = (
         select(Repo, Commit.digest)
         .outerjoin(Ref, (Ref.repo_id == Repo.id) & (Ref.name == Repo.default_branch))
         .outerjoin(Commit, Commit.id == Ref.commit_id)
+        .where(Repo.id.in_(union(select(public.c.id), select(private.c.id))))
         .order_by(Repo.namespace, Repo.name)
         .limit(limit)
     )
-    if not sees_all:
-        statement = statement.where(or_(Repo.visibility == "public", Repo.namespace == own))
-    if namespace is not None:
-        statement = statement.where(Repo.namespace == namespace)
-    if after is not None:
-        statement = statement.where(tuple_(Repo.namespace, Repo.name) > tuple_(*after))
     return [(repo, head) for repo, head in session.execute(statement)]
 
 

@@ -28,7 +28,7 @@ from ..errors import DigestMismatch, PartsMissing, UploadNotFound
 from ..jobs.queries import cancel_jobs_of_blob
 from ..models import Upload
 from . import queries, staging
-from .operations import describe, find
+from .operations import describe, find, record_upload
 from .staging import FoundUpload
 
 
@@ -42,7 +42,7 @@ def complete(hub: Hub, caller: Principal, namespace: str, name: str, upload_id: 
         if found.row.state == "receiving":
             _finish(hub, found)
             _verify(hub, found)
-            _keep(hub, found.row)
+            _keep(hub, caller, found)
         return describe(hub, caller, namespace, name, upload_id)
 
 
@@ -96,17 +96,19 @@ def _damaged_parts(hub: Hub, found: FoundUpload) -> list[int]:
     return damaged
 
 
-def _keep(hub: Hub, row: Upload) -> None:
+def _keep(hub: Hub, caller: Principal, found: FoundUpload) -> None:
     # Run again when the same content was completed by another upload at this moment.
-    if hub.db.run(lambda session: _make_known(hub, session, row)):
-        hub.store.delete(row.staging)
+    if hub.db.run(lambda session: _make_known(hub, session, caller, found)):
+        hub.store.delete(found.row.staging)
 
 
-def _make_known(hub: Hub, session: Session, row: Upload) -> bool:
+def _make_known(hub: Hub, session: Session, caller: Principal, found: FoundUpload) -> bool:
     """One transaction: upload complete, blob there. True when the blob was there and the object is not needed."""
+    row = found.row
     if not queries.complete_upload(session, row.id, in_seconds(hub.settings.upload_ttl_s)):
         return _is_unneeded(session, row)
     queries.drop_parts(session, row.id)
+    record_upload(session, caller, "upload.complete", found.repo, row)
     blob = blobs.find_blob(session, row.sha256, keep=True)
     stored = (row.stored_nbytes, row.stored_sha256)
     if blob is None and row.encoding == "identity":

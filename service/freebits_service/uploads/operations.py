@@ -9,12 +9,14 @@ from sqlalchemy.orm import Session
 
 from .. import schemas
 from ..accounts.principal import Principal, require_user
+from ..accounts.queries import record
 from ..blobs import queries as blobs
 from ..clock import in_seconds, now
 from ..commits.queries import usable_blob_ids
 from ..context import Hub
 from ..errors import InvalidRequest, StorageFull, UploadNotFound
 from ..models import Blob, Repo, Upload
+from ..quotas.operations import check_announced as check_announced_quota
 from ..repos.operations import writable_repo
 from . import queries, staging
 from .plan import PartPlan, check_announced, part_count, plan_part
@@ -30,12 +32,13 @@ def begin(
 ) -> tuple[schemas.Upload, bool]:
     """A new upload, and whether bytes have to be sent: not when the caller may use the blob already.
 
-    Raises TooLarge, StorageFull, InvalidRequest, and what access raises.
+    Raises TooLarge, QuotaExceeded, StorageFull, InvalidRequest, and what access raises.
     """
     check_announced(body, hub.settings.max_file_nbytes, hub.store.limits)
     upload_id = secrets.token_hex(16)
     with hub.db.snapshot() as session:
-        writable_repo(session, caller, namespace, name)
+        repo = writable_repo(session, caller, namespace, name)
+        check_announced_quota(session, hub.settings, repo, body)
         known = _usable_blob(session, caller, body) is not None
     if not known:
         _require_room(hub, body.stored_nbytes)
@@ -47,7 +50,9 @@ def begin(
         # Looked at again in the transaction that takes the lease: from here on the collector keeps the blob.
         if known and _usable_blob(session, caller, body, keep=True) is None:
             known, key = False, staging.begin_object(hub, upload_id, body.encoding, body.sha256)
-        return FoundUpload(repo, queries.add_upload(session, _new_row(hub, caller, repo, body, upload_id, key)), ())
+        row = queries.add_upload(session, _new_row(hub, caller, repo, body, upload_id, key))
+        record_upload(session, caller, "upload.begin", repo, row)
+        return FoundUpload(repo, row, ())
 
     return _describe(hub, hub.db.run(add), ()), not known
 
@@ -115,6 +120,7 @@ def drop(hub: Hub, caller: Principal, namespace: str, name: str, upload_id: str)
     found = find(hub, caller, namespace, name, upload_id)
     with hub.db.transaction() as session:
         queries.delete_upload(session, found.row.id)
+        record_upload(session, caller, "upload.drop", found.repo, found.row)
     if found.row.staging:
         hub.store.abort(found.row.staging)
 
@@ -123,14 +129,12 @@ def _usable_blob(session: Session, caller: Principal, body: schemas.NewUpload, *
     blob = blobs.find_blob(session, body.sha256, keep=keep)
     if blob is None or blob.nbytes != body.nbytes:
         return None
-    usable = usable_blob_ids(
-        session,
-        [blob.id],
-        user_id=require_user(caller),
-        own=caller.name,
-        sees_all=caller.is_admin,
-    )
-    return blob if usable else None
+    return blob if usable_blob_ids(session, [blob.id], caller) else None
+
+
+def record_upload(session: Session, caller: Principal, action: str, repo: Repo, row: Upload) -> None:
+    """Note in the audit trail what became of an upload."""
+    record(session, caller.name, action, repo.full_name, upload=row.id, sha256=row.sha256, nbytes=row.nbytes)
 
 
 def _require_room(hub: Hub, nbytes: int) -> None:

@@ -1,0 +1,1 @@
+"""Reading the trail of who changed what; it is written by `accounts.queries.record`."""

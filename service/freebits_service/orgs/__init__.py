@@ -1,0 +1,1 @@
+"""Organizations: namespaces that several users share."""

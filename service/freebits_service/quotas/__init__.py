@@ -1,0 +1,1 @@
+"""How much a namespace holds, and how much it may."""
