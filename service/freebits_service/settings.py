@@ -14,6 +14,7 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -117,6 +118,14 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, folder: Path) -> Path:
         return folder.expanduser().absolute()
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _secure_issuer(cls, issuer: str) -> str:
+        loopback = urlsplit(issuer).hostname in {"127.0.0.1", "::1", "localhost"}
+        if issuer and not (issuer.startswith("https://") or (loopback and issuer.startswith("http://"))):
+            raise ValueError("must begin with https://")
+        return issuer
 
     @classmethod
     def settings_customise_sources(

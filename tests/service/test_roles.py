@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from freebits_service.accounts.queries import set_last_used
 from freebits_service.accounts.principal import Principal, readable_by
+from freebits_service.accounts.queries import set_last_used
 from freebits_service.clock import now
 from freebits_service.context import Hub
 from freebits_service.models import Repo, Token
@@ -45,7 +45,7 @@ def people(client: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("who", ["read", "write", "admin", "other"])
 def test_what_members_may(people: dict[str, Any], who: str) -> None:
-    """``read`` sees the private repos, ``write`` also pushes and creates, ``admin`` also controls; others see nothing."""
+    """``read`` sees the private repos, ``write`` also pushes and creates, ``admin`` also controls."""
     member = people[who]
     assert member.resolve(PRIVATE, "a").status_code == (404 if who == "other" else 200)
     assert [item["name"] for item in member.get("/repos").json()["items"]] == ([] if who == "other" else [PRIVATE])
