@@ -18,7 +18,7 @@ from freebits.download import PullResult
 from freebits.drive import AsyncDriver, ThreadDriver
 from freebits.errors import ProtocolError, api_error
 from freebits.repos import Tree
-from freebits.retry import RETRIED_STATUSES, TryAgain, retry_after_s, unreachable
+from freebits.retry import RETRIED_STATUSES, Tries, TryAgain, retry_after_s, unreachable
 from freebits.steps import Flow, PutPart, Stream, Work
 from freebits.upload import PushResult
 
@@ -88,6 +88,10 @@ class Hub(Connection):
     def whoami(self) -> wire.Identity:
         """Who the token belongs to."""
         return self._driver.run(flows.whoami())
+
+    def ask(self, request: wire.Request) -> Any:
+        """The decoded JSON answer to a request of `freebits.wire` or `freebits.wire_accounts`."""
+        return self._driver.run(flows.ask(request))
 
     def repos(self, namespace: str | None = None) -> list[wire.Repo]:
         """All repos the caller may see."""
@@ -229,14 +233,12 @@ class AsyncHub(Connection):
     async def _perform(self, step: wire.Request | PutPart | Stream | Work) -> Any:
         if not isinstance(step, wire.Request):
             return await asyncio.to_thread(self._move_bytes, step)
-        for number in range(self._retry.retries + 1):
+        tries = Tries(self._retry)
+        while True:
             try:
                 return await self._call(step)
             except TryAgain as failed:
-                if number == self._retry.retries:
-                    raise failed.error from failed.__cause__
-                await asyncio.sleep(self._retry.wait_s(number, failed.after_s))
-        raise AssertionError("the loop returns or raises")
+                await asyncio.sleep(tries.wait_s(failed))
 
     async def _call(self, request: wire.Request) -> Any:
         try:

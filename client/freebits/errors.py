@@ -117,7 +117,12 @@ class HubFault(TransportError):
     """The hub answered 5xx or 429 to every try."""
 
 
-_BY_CODE: dict[str, type[APIError]] = {"HEAD_MOVED": HeadMoved, "STORAGE_FULL": HubFull, "TOO_LARGE": HubFull}
+_BY_CODE: dict[str, type[APIError]] = {
+    "HEAD_MOVED": HeadMoved,
+    "STORAGE_FULL": HubFull,
+    "TOO_LARGE": HubFull,
+    "QUOTA_EXCEEDED": HubFull,
+}
 _BY_STATUS: dict[int, type[APIError]] = {
     400: InvalidRequest,
     401: NotAllowed,
@@ -130,6 +135,10 @@ _BY_STATUS: dict[int, type[APIError]] = {
 }
 
 
+class RateLimited(HubFault):
+    """The hub said "too many requests" to every try."""
+
+
 def api_error(status: int, body: object) -> FreebitsError:
     """The error that an answer with `status` >= 300 and the decoded JSON `body` stands for."""
     if not isinstance(body, Mapping) or not isinstance(body.get("code"), str):
@@ -137,6 +146,8 @@ def api_error(status: int, body: object) -> FreebitsError:
     code, message = body["code"], str(body.get("message") or "the hub refused")
     request_id = body.get("request_id")
     kind = _BY_CODE.get(code) or (RefusedBytes if code.endswith("_MISMATCH") else _BY_STATUS.get(status))
+    if status == 429:
+        return RateLimited(f"{message} ({code}, HTTP 429); run the same command again later, it resumes")
     if kind is None and status >= 500:
         where = f", request {request_id}" if request_id else ""
         return HubFault(f"{message} ({code}, HTTP {status}{where}); run the same command again, it resumes")

@@ -33,6 +33,12 @@ def whoami() -> Flow[wire.Identity]:
     return wire.parse(wire.Identity, reply)
 
 
+def ask(request: wire.Request) -> Flow[Any]:
+    """The decoded JSON answer to one request."""
+    [reply] = yield [request]
+    return reply
+
+
 def list_repos(namespace: str | None = None) -> Flow[list[wire.Repo]]:
     """All repos the caller may see."""
     return (yield from _all_pages(wire.Repo, lambda after: wire.list_repos(namespace, after)))

@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from freebits.errors import FreebitsError, Interrupted, TransportError
+from freebits.errors import FreebitsError, Interrupted, RateLimited, TransportError
 
 T = TypeVar("T")
 RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 _LONGEST_WAIT_S = 60.0
+_LONGEST_THROTTLED_S = 900.0  # a hub that answers 429 is well: waiting for it is not a failure
 
 
 class TryAgain(Exception):
@@ -37,15 +38,13 @@ class Retry:
 
     def run(self, attempt: Callable[[], T]) -> T:
         """The result of `attempt`, tried again while it raises TryAgain."""
-        for number in range(self.retries + 1):
+        tries = Tries(self)
+        while True:
             self.check_stop()
             try:
                 return attempt()
             except TryAgain as failed:
-                if number == self.retries:
-                    raise failed.error from failed.__cause__
-                self.stop.wait(self.wait_s(number, failed.after_s))
-        raise AssertionError("the loop returns or raises")
+                self.stop.wait(tries.wait_s(failed))
 
     def wait_s(self, number: int, after_s: float | None) -> float:
         """Seconds to wait after failed try `number` (from 0); what the hub asks for counts more."""
@@ -58,6 +57,31 @@ class Retry:
         """Raise Interrupted once the caller wants to stop."""
         if self.stop.is_set():
             raise Interrupted("stopped; run the same command again to resume")
+
+
+@dataclass(slots=True)
+class Tries:
+    """The tries of one request, however they are waited for."""
+
+    retry: Retry
+    failed: int = 0
+    throttled_s: float = 0.0
+
+    def wait_s(self, failure: TryAgain) -> float:
+        """Seconds until the next try; raises the error behind `failure` when there is none.
+
+        "Too many requests" does not use up tries, for minutes. Those who were told the same second come at
+        different moments.
+        """
+        if isinstance(failure.error, RateLimited) and failure.after_s is not None:
+            wait_s = min(failure.after_s, _LONGEST_WAIT_S) + random.uniform(0, 1)
+            self.throttled_s += wait_s
+            if self.throttled_s <= _LONGEST_THROTTLED_S and self.retry.retries:
+                return wait_s
+        elif self.failed < self.retry.retries:
+            self.failed += 1
+            return self.retry.wait_s(self.failed - 1, failure.after_s)
+        raise failure.error from failure.__cause__
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:

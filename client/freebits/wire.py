@@ -183,7 +183,7 @@ def whoami() -> Request:
 
 def list_jobs(state: str | None, after: int | None, limit: int) -> Request:
     """One page of jobs the caller may see, newest first."""
-    return Request("GET", _with_query(f"{API}/jobs", state=state, after=after, limit=limit))
+    return Request("GET", with_query(f"{API}/jobs", state=state, after=after, limit=limit))
 
 
 def get_job(job_id: int) -> Request:
@@ -204,7 +204,7 @@ def create_repo(repo: str, visibility: str) -> Request:
 
 def list_repos(namespace: str | None, after: str | None) -> Request:
     """One page of repos the caller may see."""
-    return Request("GET", _with_query(f"{API}/repos", namespace=namespace, after=after))
+    return Request("GET", with_query(f"{API}/repos", namespace=namespace, after=after))
 
 
 def get_repo(repo: str) -> Request:
@@ -230,7 +230,7 @@ def delete_ref(repo: str, kind: str, name: str) -> Request:
 def list_tree(repo: str, revision: str, after: str | None) -> Request:
     """One page of the files of a revision, all folders."""
     path = f"{repo_path(repo)}/tree/{quote(revision, safe='')}"
-    return Request("GET", _with_query(path, recursive="true", after=after))
+    return Request("GET", with_query(path, recursive="true", after=after))
 
 
 def open_upload(
@@ -298,6 +298,6 @@ def resolve_path(repo: str, revision: str, path: str) -> str:
     return f"{repo_path(repo)}/resolve/{quote(revision, safe='')}/{quote(path, safe='/')}"
 
 
-def _with_query(path: str, **values: str | int | None) -> str:
+def with_query(path: str, **values: str | int | None) -> str:
     given = {key: value for key, value in values.items() if value is not None}
     return f"{path}?{urlencode(given)}" if given else path

@@ -61,7 +61,7 @@ class Database:
         """`connections` and `statement_timeout_s` are for Postgres: most connections, longest statement."""
         url = normalized_url(url)
         if url.startswith("sqlite"):
-            self._engine = create_engine(url, pool_size=10, max_overflow=60)
+            self._engine = create_engine(url, pool_size=10, max_overflow=60, hide_parameters=True)
             _prepare_sqlite(self._engine)
             self._reading_engine = self._engine
         else:
@@ -162,6 +162,7 @@ def _postgres_engine(url: str, connections: int, statement_timeout_s: float) -> 
         max_overflow=connections - kept,
         pool_timeout=statement_timeout_s / 2,
         pool_pre_ping=True,
+        hide_parameters=True,  # errors are logged, and what a statement was given may be secret
         connect_args=arguments,
     )
 

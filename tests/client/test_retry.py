@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from freebits.errors import Interrupted, TransportError
-from freebits.retry import Retry, TryAgain, retry_after_s
+from freebits.errors import Interrupted, RateLimited, TransportError
+from freebits.retry import Retry, Tries, TryAgain, retry_after_s
 
 
 def failing(times: int, tries: list[int]) -> str:
@@ -44,6 +44,17 @@ def test_retry_after_counts_more() -> None:
     assert Retry().wait_s(0, 9999.0) == 60.0
     assert retry_after_s({"Retry-After": "7"}) == 7.0
     assert retry_after_s({"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}) is None
+
+
+def test_being_throttled_is_not_a_failure() -> None:
+    """429 with Retry-After is waited for beyond the number of tries, a little longer than asked, not for ever."""
+    tries, throttled = Tries(Retry(1)), TryAgain(RateLimited("slow down"), 9.0)
+    assert all(9 <= tries.wait_s(throttled) <= 10 for _ in range(80))
+    tries.throttled_s = 900
+    with pytest.raises(RateLimited):
+        tries.wait_s(throttled)
+    with pytest.raises(RateLimited):
+        Tries(Retry(0)).wait_s(throttled)
 
 
 def test_stop_ends_the_tries() -> None:

@@ -175,6 +175,21 @@ def own_hub(tmp_path: Path) -> Iterator[HubProcess]:
 
 
 @pytest.fixture
+def make_own_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: Path) -> Iterator[Callable[..., HubProcess]]:
+    """Start a hub with flags of its own; the environment points to it."""
+    started: list[HubProcess] = []
+
+    def make(*flags: str) -> HubProcess:
+        started.append(HubProcess(tmp_path / "data", *flags))
+        monkeypatch.setenv("FREEBITS_ENDPOINT", started[-1].endpoint)
+        return started[-1]
+
+    yield make
+    for hub in started:
+        hub.stop()
+
+
+@pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home of its own with the token in the environment."""
     for name in list(os.environ):

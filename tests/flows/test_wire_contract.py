@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from freebits import wire
+from freebits import wire_accounts as accounts
 
 SCHEMA_OF = {
     wire.Identity: "Whoami",
@@ -42,6 +43,26 @@ REQUESTS = [
     wire.complete_upload("a/b", "u"),
     wire.abort_upload("a/b", "u"),
     wire.commit("a/b", "main", None, message="m", operations=[]),
+    accounts.list_users("cursor"),
+    accounts.get_user("ann"),
+    accounts.create_user("ann", "user"),
+    accounts.change_user("ann", role="user", active=True),
+    accounts.delete_user("ann"),
+    accounts.list_tokens("ann", "1"),
+    accounts.create_token("ann", "label", "read", "ann", None),
+    accounts.delete_token("ann", 1),
+    accounts.list_orgs("cursor"),
+    accounts.create_org("lab"),
+    accounts.delete_org("lab"),
+    accounts.list_members("lab", "cursor"),
+    accounts.put_member("lab", "ann", "read"),
+    accounts.delete_member("lab", "ann"),
+    accounts.get_usage("lab"),
+    accounts.change_quota("lab", logical_nbytes=1, stored_nbytes="default"),
+    accounts.recount(None),
+    accounts.list_audit("lab", "ann", "commit", after=1, limit=2),
+    accounts.begin_login("http://127.0.0.1:1/callback", "c"),
+    accounts.finish_login("s", "c", "v", label="l", scope="read"),
     wire.Request("PUT", wire.part_path("a/b", "u", 0)),
     wire.Request("GET", wire.part_urls_path("a/b", "u", 0)),
     wire.Request("GET", wire.resolve_path("a/b", "main", "file")),

@@ -1,61 +1,26 @@
-"""What a namespace holds and may hold, on SQLite and on Postgres, beside others who change it at the same moment."""
+"""What a namespace holds and may hold, beside others who change it at the same moment."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
-from postgres import PostgresServer
 from sqlalchemy import select, update
 
 from freebits_codecs import encode
-from freebits_service.accounts.operations import ensure_admin
 from freebits_service.blobs.queries import swap_to_container
 from freebits_service.context import Hub
-from freebits_service.migrate import upgrade
 from freebits_service.models import Blob, Namespace
 
 CONTENT = bytes(1000) + b"weights" * 1000
 
 
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PostgresServer]:
-    """One server for this file."""
-    server = PostgresServer()
-    yield server
-    server.close()
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def open_hub_on(
-    request: pytest.FixtureRequest, make_hub: Callable[..., Hub], tmp_path: Path
-) -> Iterator[Callable[..., Hub]]:
-    """Hubs with the given settings on a database of either kind."""
-    if request.param == "sqlite":
-        yield make_hub
-        return
-    server: PostgresServer = request.getfixturevalue("postgres")
-    name = f"hub{random.randrange(1 << 48):x}"
-    url = server.create_database(name)
-    upgrade(url)
-
-    def make(**changes: Any) -> Hub:
-        hub = make_hub(database_url=url, **changes)
-        ensure_admin(hub.db, "admin-token-of-the-tests")
-        return hub
-
-    yield make
-    server.drop_database(name)
-
-
 @pytest.fixture
-def limited(open_hub_on: Callable[..., Hub], make_client: Callable[[Hub], Any]) -> Any:
+def limited(make_hub: Callable[..., Hub], make_client: Callable[[Hub], Any]) -> Any:
     """The admin of a hub without a default quota."""
-    return make_client(open_hub_on())
+    return make_client(make_hub())
 
 
 def usage(client: Any, namespace: str) -> tuple[int, int]:
@@ -143,11 +108,9 @@ def test_a_namespace_over_its_quota_still_deletes(limited: Any) -> None:
     assert limited.push(repo, {"again": CONTENT}, head)
 
 
-def test_the_default_comes_from_the_settings(
-    open_hub_on: Callable[..., Hub], make_client: Callable[[Hub], Any]
-) -> None:
+def test_the_default_comes_from_the_settings(make_hub: Callable[..., Hub], make_client: Callable[[Hub], Any]) -> None:
     """A quota of a namespace's own goes before it, and "default" goes back to it."""
-    client = make_client(open_hub_on(quota_logical_nbytes=100))
+    client = make_client(make_hub(quota_logical_nbytes=100))
     repo = client.new_repo("admin/a")
     assert client.begin(repo, bytes(101)).status_code == 413
     for own, status in ((200, 201), ("default", 413), ("unlimited", 201)):

@@ -15,9 +15,11 @@ from freebits.settings import find_endpoint
 
 
 def login(options: Namespace) -> int:
-    """`freebits login`: the token comes from --token, a prompt, or one line of stdin; never from `ps`."""
+    """`freebits login`: the token comes from --token, a prompt, one line of stdin, or with --oidc a browser."""
     credentials = Credentials()
     options.endpoint = find_endpoint(options.endpoint, credentials)
+    if options.oidc:
+        options.token = _log_in_with_browser(options)
     options.token = options.token or _read_token(options.endpoint)
     with connect(options) as hub:
         identity = hub.whoami()
@@ -46,6 +48,12 @@ def whoami(options: Namespace) -> int:
         facts = {"endpoint": hub.endpoint, "name": identity.name, "role": identity.role}
     show(options, facts, f"{identity.name} ({identity.role}) at {facts['endpoint']}")
     return 0
+
+
+def _log_in_with_browser(options: Namespace) -> str:
+    from freebits.cli.oidc_login import token_by_oidc  # noqa: PLC0415  http.server and webbrowser, for this alone
+
+    return token_by_oidc(options)
 
 
 def _read_token(endpoint: str) -> str:

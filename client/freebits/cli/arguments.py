@@ -10,6 +10,7 @@ import os
 from typing import TYPE_CHECKING, TypeAlias
 
 from freebits.cli import accounts, files, jobs, repos, transfers
+from freebits.cli.admin_arguments import add_admin_commands
 
 if TYPE_CHECKING:
     _Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -31,6 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_repo_commands(commands, _shared(), _hub())
     _add_account_commands(commands, _shared(), _hub())
     _add_job_command(commands, _shared(), _hub())
+    add_admin_commands(commands, _shared(), _hub())
     return parser
 
 
@@ -100,8 +102,15 @@ def _add_repo_commands(commands: _Commands, *parents: argparse.ArgumentParser) -
 
 
 def _add_account_commands(commands: _Commands, *parents: argparse.ArgumentParser) -> None:
+    text = "check a token (prompt or stdin), or log in with a browser, and keep the token for this hub"
+    login = commands.add_parser("login", help=text, description=text, parents=parents)
+    login.add_argument("--oidc", "--sso", action="store_true", help="log in with a browser where the hub says")
+    login.add_argument(
+        "--scope", choices=("read", "write", "admin"), default="write", help="of --oidc (default: write)"
+    )
+    login.add_argument("--no-browser", action="store_true", help="with --oidc: only print where to log in")
+    login.set_defaults(run=accounts.login)
     for name, text, run in (
-        ("login", "check a token (prompt or stdin) and keep it for this hub", accounts.login),
         ("logout", "forget the token of this hub", accounts.logout),
         ("whoami", "who the token belongs to", accounts.whoami),
     ):

@@ -11,7 +11,7 @@ from freebits.errors import UsageError
 
 GROUP = "freebits.commands"
 OWN_COMMANDS = frozenset(
-    {"encode", "decode", "inspect", "verify", "push", "pull", "ls", "rm", "login", "logout", "whoami", "jobs"}
+    {"encode", "decode", "inspect", "verify", "push", "pull", "ls", "rm", "login", "logout", "whoami", "jobs", "admin"}
 )
 """Not looked up: reading the entry points of every installed package takes longer than most commands."""
 

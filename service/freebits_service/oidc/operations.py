@@ -21,7 +21,6 @@ import hmac
 import re
 import secrets
 
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from .. import schemas
@@ -68,10 +67,8 @@ def finish(hub: Hub, issuer: Issuer, body: schemas.FinishedLogin) -> schemas.Iss
     claims = issuer.claims(
         code=body.code, verifier=body.code_verifier, redirect_uri=login.redirect_uri, nonce=login.nonce
     )
-    try:
-        return _log_in(hub, issuer, claims, body)
-    except IntegrityError:  # the same person, or somebody of the same name, logged in for the first time just now
-        return _log_in(hub, issuer, claims, body)
+    # Run again when the same person, or somebody of the same name, logged in for the first time at this moment.
+    return hub.db.run(lambda session: _log_in(hub, session, issuer, claims, body))
 
 
 def challenge_of(verifier: str) -> str:
@@ -83,11 +80,12 @@ def _digest(state: str) -> str:
     return hashlib.sha256(state.encode()).hexdigest()
 
 
-def _log_in(hub: Hub, issuer: Issuer, claims: Claims, body: schemas.FinishedLogin) -> schemas.IssuedToken:
-    with hub.db.transaction() as session:
-        user = _user(hub, session, issuer, claims)
-        row, token = issue_token(session, user, body.label, scope=body.scope, ttl_s=hub.settings.oidc_token_ttl_s)
-        accounts.record(session, user.name, "login.oidc", namespace=user.name, issuer=issuer.name, token_id=row.id)
+def _log_in(
+    hub: Hub, session: Session, issuer: Issuer, claims: Claims, body: schemas.FinishedLogin
+) -> schemas.IssuedToken:
+    user = _user(hub, session, issuer, claims)
+    row, token = issue_token(session, user, body.label, scope=body.scope, ttl_s=hub.settings.oidc_token_ttl_s)
+    accounts.record(session, user.name, "login.oidc", namespace=user.name, issuer=issuer.name, token_id=row.id)
     facts = schemas.TokenFacts.model_validate(row)
     return schemas.IssuedToken(**facts.model_dump(), user=user.name, token=token)
 

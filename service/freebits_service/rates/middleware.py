@@ -29,7 +29,8 @@ class LimitRates:
             await self._app(scope, receive, send)
             return
         context, authorization = current_context(), Headers(scope=scope).get("authorization", "")
-        is_login = bool(authorization) or scope["path"].startswith(LOGIN)
+        by_oidc = scope["path"].startswith(LOGIN)  # where everybody is a stranger, whatever they show
+        is_login = bool(authorization) or by_oidc
 
         async def told(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -41,17 +42,17 @@ class LimitRates:
             await send(message)
 
         try:
-            self._check(context, authorization, is_login)
+            self._check(context, authorization, by_oidc)
         except RateLimited as error:
             await error_response(error.code, error.message, error.detail)(scope, receive, told)
             return
         await self._app(scope, receive, told)
 
-    def _check(self, context: RequestContext, authorization: str, is_login: bool) -> None:
-        if is_login:
+    def _check(self, context: RequestContext, authorization: str, by_oidc: bool) -> None:
+        if authorization or by_oidc:
             context.standing = self._limits.check_login(context.address, authorization)
             require_within(context.standing)
-        if not authorization:
+        if by_oidc or not authorization:
             context.standing = self._limits.strangers.take(network_of(context.address))
             require_within(context.standing)
 
