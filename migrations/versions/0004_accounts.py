@@ -115,7 +115,7 @@ def downgrade() -> None:
     op.drop_index("ix_repo_visibility_namespace_name", "repo")
     op.drop_index("ix_audit_user_id", "audit")
     op.drop_index("ix_audit_namespace_id", "audit")
+    # Not in a batch: on SQLite that drops and makes the table anew, and whatever refers to its rows goes along.
     for table, columns in _new_columns().items():
-        with op.batch_alter_table(table) as batch:
-            for column in columns:
-                batch.drop_column(column.name)
+        for column in columns:
+            op.drop_column(table, column.name)

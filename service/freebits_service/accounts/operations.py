@@ -59,6 +59,7 @@ def issue_token(
     if not user.is_active:
         raise Forbidden(f"{user.name!r} is deactivated and gets no tokens; activate the user first")
     _check_limit(limited_to)
+    queries.delete_expired_tokens(session, user.id)
     token = _PREFIX + secrets.token_urlsafe(32)
     expires_at: datetime | None = None if ttl_s is None else in_seconds(ttl_s)
     row = queries.add_token(

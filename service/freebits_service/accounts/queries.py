@@ -95,6 +95,11 @@ def delete_tokens(session: Session, user_id: int) -> None:
     session.execute(delete(Token).where(Token.user_id == user_id))
 
 
+def delete_expired_tokens(session: Session, user_id: int) -> None:
+    """Forget tokens of a user that nobody can use any more."""
+    session.execute(delete(Token).where(Token.user_id == user_id, Token.expires_at <= now()))
+
+
 def delete_tokens_labelled(session: Session, user_id: int, label: str) -> None:
     """Revoke a user's tokens of this label."""
     session.execute(delete(Token).where(Token.user_id == user_id, Token.label == label))
