@@ -116,6 +116,15 @@ def test_what_a_token_is_for(people: dict[str, Any], scope: str, limited_to: str
     assert minted.status_code == (201 if (scope, limited_to) == ("admin", "") else 403)
 
 
+def test_jobs_are_seen_with_the_repos(people: dict[str, Any]) -> None:
+    """Members see the work on their organization's content; others, and tokens for something else, do not."""
+    issued = people["read"].post("/users/reader/tokens", json={"limited_to": "reader"}).json()
+    elsewhere = people["read"].as_user(issued["token"])
+    seen = {who: people[who].get("/jobs").json()["items"] for who in ("read", "other", "hub admin")}
+    assert [job["repo"] for job in seen["read"]] == [job["repo"] for job in seen["hub admin"]] == [PRIVATE]
+    assert seen["other"] == elsewhere.get("/jobs").json()["items"] == []
+
+
 def test_a_hub_admin_with_a_lesser_token_is_none(client: Any) -> None:
     """Scope and limit bind admins of the hub as well."""
     for body in ({"scope": "write"}, {"scope": "admin", "limited_to": "admin"}):

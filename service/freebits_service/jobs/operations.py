@@ -21,14 +21,13 @@ def list_jobs(
 ) -> list[schemas.Job]:
     """The jobs that the caller may see, newest first, with row ids below `after`. Raises Unauthenticated."""
     require_user(caller)
-    namespace = None if caller.is_admin else caller.name
-    return _shown(session, caller, queries.list_jobs(session, namespace, state, after, limit))
+    return _shown(session, caller, queries.list_jobs(session, caller, state, after, limit))
 
 
 def get_job(session: Session, caller: Principal, job_id: int) -> schemas.Job:
     """One job; raises JobNotFound also when it is none of the caller's business, Unauthenticated."""
     require_user(caller)
-    found = queries.find_job(session, None if caller.is_admin else caller.name, job_id)
+    found = queries.find_job(session, caller, job_id)
     if found is None:
         raise JobNotFound(f"no job {job_id} that you can see", job=job_id)
     return _shown(session, caller, [found])[0]

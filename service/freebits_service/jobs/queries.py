@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from sqlalchemy import ColumnElement, delete, exists, or_, select, update
 from sqlalchemy.orm import Session
 
+from ..accounts.principal import Principal, private_of
 from ..blobs.queries import mark_encoding, settle_raw
 from ..clock import in_seconds, now
 from ..db import batches, insert_missing
@@ -205,10 +206,10 @@ def retry_job(session: Session, job_id: int) -> bool:
 
 
 def list_jobs(
-    session: Session, namespace: str | None, state: str | None, after: int | None, limit: int
+    session: Session, caller: Principal, state: str | None, after: int | None, limit: int
 ) -> Sequence[tuple[Job, Blob]]:
-    """Jobs with their blobs, newest first, with row ids below `after`; those of one namespace, or all for None."""
-    statement = select(Job, Blob).join(Blob, Blob.id == Job.blob_id).where(*_in_view(namespace))
+    """Jobs with their blobs, newest first, with row ids below `after`; those in the caller's view."""
+    statement = select(Job, Blob).join(Blob, Blob.id == Job.blob_id).where(*_in_view(caller))
     statement = statement.order_by(Job.id.desc()).limit(limit)
     if state is not None:
         statement = statement.where(Job.state == state)
@@ -217,18 +218,18 @@ def list_jobs(
     return [(job, blob) for job, blob in session.execute(statement)]
 
 
-def find_job(session: Session, namespace: str | None, job_id: int) -> tuple[Job, Blob] | None:
-    """A job with its blob, if it is in view of the namespace (None: all)."""
+def find_job(session: Session, caller: Principal, job_id: int) -> tuple[Job, Blob] | None:
+    """A job with its blob, if it is in the caller's view."""
     statement = select(Job, Blob).join(Blob, Blob.id == Job.blob_id)
-    found = session.execute(statement.where(Job.id == job_id, *_in_view(namespace))).one_or_none()
+    found = session.execute(statement.where(Job.id == job_id, *_in_view(caller))).one_or_none()
     return None if found is None else (found[0], found[1])
 
 
-def _in_view(namespace: str | None) -> list[ColumnElement[bool]]:
-    """Jobs on content that a repo of the namespace holds."""
-    if namespace is None:
+def _in_view(caller: Principal) -> list[ColumnElement[bool]]:
+    """Jobs on content that a repo of the caller's, or of its organizations, holds; all for an admin."""
+    if caller.sees_all:
         return []
-    held = select(RepoBlob.blob_id).join(Repo, Repo.id == RepoBlob.repo_id).where(Repo.namespace == namespace)
+    held = select(RepoBlob.blob_id).join(Repo, Repo.id == RepoBlob.repo_id).where(private_of(caller))
     return [Job.blob_id.in_(held)]
 
 
