@@ -111,10 +111,13 @@ def test_uploads_belong_to_who_began_them(users: dict[str, Any]) -> None:
     assert reply.json()["code"] == "UPLOAD_NOT_FOUND"
 
 
-def test_only_admins_see_jobs(users: dict[str, Any]) -> None:
-    """Background work names content of every repo."""
-    assert users["owner"].get("/jobs").status_code == 403
-    assert users["admin"].get("/jobs").status_code == 200
+def test_only_admins_act_on_jobs(users: dict[str, Any]) -> None:
+    """Owners see the work on their content, who holds none of it sees nothing, and strangers are sent away."""
+    (job,) = users["owner"].get("/jobs").json()["items"]
+    assert users["reader"].get("/jobs").json()["items"] == []
+    assert users["stranger"].get("/jobs").status_code == 401
+    assert users["owner"].post(f"/jobs/{job['id']}/cancel").status_code == 403
+    assert users["admin"].post(f"/jobs/{job['id']}/cancel").status_code == 204
 
 
 def test_content_of_a_repo_made_private_needs_possession_again(users: dict[str, Any]) -> None:
