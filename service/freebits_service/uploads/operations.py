@@ -93,9 +93,9 @@ def presign_parts(
 
     What arrives there is not counted: the store is asked what it has. Raises InvalidRequest where there are none.
     """
+    found = find(hub, caller, namespace, name, upload_id)
     if not takes_direct_parts(hub):
         raise InvalidRequest("this hub takes parts itself: PUT them to .../parts/{number}")
-    found = find(hub, caller, namespace, name, upload_id)
     plans = [plan_receiving(found, number) for number in range(first, last + 1)]
     with hub.db.transaction() as session:
         queries.extend_upload(session, upload_id, in_seconds(hub.settings.upload_ttl_s))
