@@ -26,6 +26,7 @@ from .middleware import LimitJson, Observe, RoutePath
 from .repos import endpoints as repos
 from .schemas import ErrorBody
 from .settings import Settings
+from .tensors import endpoints as tensors
 from .uploads import endpoints as uploads
 
 PREFIX = "/api/v1"
@@ -52,7 +53,7 @@ def create_app(settings: Settings, hub: Hub | None = None) -> FastAPI:
     app.state.metrics = CollectorRegistry()
     app.state.metrics.register(DatabaseCollector(app.state.hub.db))
     app.include_router(health.router)
-    for feature in (accounts, repos, commits, uploads, downloads, jobs):
+    for feature in (accounts, repos, commits, uploads, downloads, tensors, jobs):
         app.include_router(feature.router, prefix=PREFIX)
     http_errors.install(app)
     app.add_middleware(RoutePath)

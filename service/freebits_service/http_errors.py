@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from .errors import ServiceError
+from .errors import BlobDamaged, ServiceError
 from .request_ids import current_request_id
 
 STATUS: Mapping[str, int] = {
@@ -33,6 +33,7 @@ STATUS: Mapping[str, int] = {
     "USER_EXISTS": 409,
     "HEAD_MOVED": 409,
     "DEFAULT_BRANCH": 409,
+    "COLLECTION_RUNNING": 409,
     "TOO_LARGE": 413,
     "RANGE_NOT_SATISFIABLE": 416,
     "INVALID_NAME": 422,
@@ -44,6 +45,7 @@ STATUS: Mapping[str, int] = {
     "PARTS_MISSING": 422,
     "BLOB_MISSING": 422,
     "INTERNAL": 500,
+    "BLOB_DAMAGED": 500,
     "DATABASE_UNAVAILABLE": 503,
     "DATABASE_NOT_MIGRATED": 503,
     "STORE_UNAVAILABLE": 503,
@@ -76,6 +78,8 @@ def install(app: FastAPI) -> None:
 
 async def _on_service_error(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ServiceError)
+    if isinstance(error, BlobDamaged):
+        structlog.get_logger().error("a file is damaged; run `freebits fsck`", **error.detail)
     return error_response(error.code, error.message, error.detail)
 
 

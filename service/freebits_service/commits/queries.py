@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, aliased
 from ..clock import now
 from ..db import batches, insert_missing
 from ..models import Blob, Commit, Repo, RepoBlob, Upload
+from ..repos.queries import readable_by
 
 
 def add_commit(session: Session, commit: Commit) -> Commit:
@@ -58,12 +59,8 @@ def usable_blob_ids(session: Session, blob_ids: Sequence[int], *, user_id: int, 
     Knowing a digest is not having the content: without this test anybody could fetch a private file by its
     hash.
     """
-    readable = or_(Repo.visibility == "public", Repo.namespace == own)
-    held = (
-        exists().where(RepoBlob.blob_id == Blob.id)
-        if sees_all
-        else exists().where(RepoBlob.blob_id == Blob.id, Repo.id == RepoBlob.repo_id, readable)
-    )
+    readable = readable_by(sees_all=sees_all, own=own)
+    held = exists().where(RepoBlob.blob_id == Blob.id, Repo.id == RepoBlob.repo_id, readable)
     uploaded = exists().where(
         Upload.user_id == user_id,
         Upload.sha256 == Blob.sha256,

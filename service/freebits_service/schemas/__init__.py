@@ -6,7 +6,21 @@ from .accounts import IssuedToken, NewToken, NewUser, Whoami
 from .commits import AddFile, Commit, CommitList, DeleteFile, Entry, NewCommit, Operation, Tree
 from .fields import Answer, ErrorBody, Request
 from .jobs import Job, JobList, Worker, WorkerList
-from .repos import NewRef, NewRepo, Ref, RefList, Repo, RepoChange, RepoList
+from .repos import (
+    DeletedRef,
+    DeletedRefList,
+    DeletedRepo,
+    DeletedRepoList,
+    NewRef,
+    NewRepo,
+    Ref,
+    RefList,
+    Repo,
+    RepoChange,
+    RepoList,
+    Undelete,
+)
+from .tensors import SharedTensor, SharedTensorList, Tensor, TensorList
 from .uploads import NewUpload, Part, PartUrl, PartUrls, Upload
 
 __all__ = [
@@ -15,6 +29,10 @@ __all__ = [
     "Commit",
     "CommitList",
     "DeleteFile",
+    "DeletedRef",
+    "DeletedRefList",
+    "DeletedRepo",
+    "DeletedRepoList",
     "Entry",
     "ErrorBody",
     "IssuedToken",
@@ -36,7 +54,12 @@ __all__ = [
     "RepoChange",
     "RepoList",
     "Request",
+    "SharedTensor",
+    "SharedTensorList",
+    "Tensor",
+    "TensorList",
     "Tree",
+    "Undelete",
     "Upload",
     "Whoami",
     "Worker",
