@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -45,15 +45,14 @@ class Pusher(threading.Thread):
 class SqliteBackup:
     """Database and folder of the embedded hub."""
 
-    flags: tuple[str, ...] = ()
-    restored_flags: tuple[str, ...] = ()
+    restored_url = ""
 
-    def save_database(self, data: Path, backup: Path) -> None:
+    def save(self, data: Path, backup: Path) -> None:
         """``sqlite3 hub.sqlite3 ".backup ..."``"""
         with closing(sqlite3.connect(data / "hub.sqlite3")) as source, closing(sqlite3.connect(backup / "db")) as copy:
             source.backup(copy)
 
-    def load_database(self, backup: Path, data: Path) -> None:
+    def load(self, backup: Path, data: Path) -> None:
         """Into place."""
         shutil.copy(backup / "db", data / "hub.sqlite3")
 
@@ -64,41 +63,50 @@ class SqliteBackup:
 class PostgresBackup:
     """A database in one server, restored into another."""
 
-    def __init__(self) -> None:
+    def __init__(self, url: str) -> None:
         if not all((find_binaries() / program).exists() for program in ("pg_dump", "pg_restore")):
             pytest.skip("these Postgres binaries come without pg_dump and pg_restore")
-        self.first, self.second = PostgresServer(), PostgresServer()
-        self.flags = ("--database-url", self.first.create_database("hub"))
-        self.restored_flags = ("--database-url", self.second.create_database("hub"))
+        self.url = url
+        self.other = PostgresServer()
+        self.restored_url = self.other.create_database("hub")
 
-    def save_database(self, data: Path, backup: Path) -> None:
+    def save(self, data: Path, backup: Path) -> None:
         """``pg_dump --format=custom``"""
-        url = self.flags[1].replace("+psycopg", "", 1)
-        self._run("pg_dump", "--format=custom", f"--dbname={url}", f"--file={backup / 'db'}")
+        self._run("pg_dump", "--format=custom", f"--file={backup / 'db'}", url=self.url)
 
-    def load_database(self, backup: Path, data: Path) -> None:
+    def load(self, backup: Path, data: Path) -> None:
         """``pg_restore --single-transaction``"""
-        url = self.restored_flags[1].replace("+psycopg", "", 1)
-        self._run("pg_restore", "--single-transaction", "--no-owner", f"--dbname={url}", str(backup / "db"))
+        self._run("pg_restore", "--single-transaction", "--no-owner", str(backup / "db"), url=self.restored_url)
 
     def close(self) -> None:
-        """End both servers."""
-        self.first.close()
-        self.second.close()
+        """End the other server."""
+        self.other.close()
 
-    def _run(self, program: str, *arguments: str) -> None:
-        done = subprocess.run([find_binaries() / program, *arguments], capture_output=True, text=True, check=False)
+    def _run(self, program: str, *arguments: str, url: str) -> None:
+        command = [find_binaries() / program, f"--dbname={url.replace('+psycopg', '', 1)}", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("kind", [SqliteBackup, PostgresBackup])
+@pytest.fixture
+def engine(database_url: str) -> Iterator[SqliteBackup | PostgresBackup]:
+    """How the test's kind of database is backed up."""
+    kind = PostgresBackup(database_url) if database_url else SqliteBackup()
+    yield kind
+    kind.close()
+
+
 def test_backup_of_a_running_hub(
-    kind: type[Any], make_process: Callable[..., Any], connect: Callable[..., Any], tmp_path: Path
+    engine: SqliteBackup | PostgresBackup,
+    make_process: Callable[..., Any],
+    connect: Callable[..., Any],
+    database_url: str,
+    tmp_path: Path,
 ) -> None:
     """Pause collections, dump the database, copy the objects, end the pause; restore, start, fsck --deep, compare."""
-    engine, backup = kind(), tmp_path / "backup"
+    backup = tmp_path / "backup"
     backup.mkdir()
-    served = make_process(*engine.flags, "--job-poll-s", "0.1", "--collect-interval-s", "1", name="original")
+    served = make_process("--job-poll-s", "0.1", "--collect-interval-s", "1", name="original")
     served.start()
     client = connect(served)
     repo = client.new_repo()
@@ -107,19 +115,20 @@ def test_backup_of_a_running_hub(
     pusher.start()
     assert pusher.enough.wait(120)
 
-    run("gc", "--pause", "3600", data=served.data, flags=engine.flags)
+    run("gc", "--pause", "3600", data=served.data, url=database_url)
     before = dict(pusher.committed)
-    engine.save_database(served.data, backup)
+    engine.save(served.data, backup)
     shutil.copytree(served.data / "objects/blobs", backup / "blobs")
-    run("gc", "--pause", "0", data=served.data, flags=engine.flags)
+    run("gc", "--pause", "0", data=served.data, url=database_url)
     pusher.stopping.set()
     pusher.join(60)
 
-    restored = make_process(*engine.restored_flags, "--job-poll-s", "0.1", name="restored")
+    restored = make_process("--job-poll-s", "0.1", name="restored")
+    restored.database_url = engine.restored_url
     restored.data.mkdir()
-    engine.load_database(backup, restored.data)
+    engine.load(backup, restored.data)
     shutil.copytree(backup / "blobs", restored.data / "objects/blobs")
-    first = run("fsck", "--deep", "--json", "--quiet", data=restored.data, flags=engine.restored_flags)
+    first = run("fsck", "--deep", "--json", "--quiet", data=restored.data, url=engine.restored_url)
     assert json.loads(first)["damages"] == 0, first
     restored.start()
     reader = connect(restored)
@@ -130,12 +139,11 @@ def test_backup_of_a_running_hub(
     assert before.items() <= pusher.committed.items()
     head = reader.get(f"/repos/{repo}").json()["head"]
     reader.push(repo, {"after the restore": b"works"}, head)
-    run("fsck", "--deep", "--quiet", data=restored.data, flags=engine.restored_flags)
-    engine.close()
+    run("fsck", "--deep", "--quiet", data=restored.data, url=engine.restored_url)
 
 
 def test_a_store_older_than_its_database(
-    make_process: Callable[..., Any], connect: Callable[..., Any], tmp_path: Path
+    make_process: Callable[..., Any], connect: Callable[..., Any], database_url: str, tmp_path: Path
 ) -> None:
     """Files whose objects are not in the copy are named, refused as damaged, and whole again when pushed again."""
     served = make_process("--no-worker")
@@ -147,20 +155,20 @@ def test_a_store_older_than_its_database(
     client.push(repo, {"new": b"new" * 5000}, head)
     shutil.rmtree(served.data / "objects/blobs")
     shutil.copytree(tmp_path / "older", served.data / "objects/blobs")
-    found = json.loads(run("fsck", "--json", "--quiet", data=served.data, status=6))
+    found = json.loads(run("fsck", "--json", "--quiet", data=served.data, url=database_url, status=6))
     [finding] = [finding for finding in found["findings"] if finding["is_damage"]]
     assert (finding["kind"], finding["files"]) == ("missing-object", [f"{repo}:new"])
     assert client.resolve(repo, "old").content == b"old" * 5000
     assert client.resolve(repo, "new").json()["code"] == "BLOB_DAMAGED"
     client.upload(repo, b"new" * 5000)
     assert client.resolve(repo, "new").content == b"new" * 5000
-    assert json.loads(run("fsck", "--json", "--quiet", data=served.data))["damages"] == 0
+    assert json.loads(run("fsck", "--json", "--quiet", data=served.data, url=database_url))["damages"] == 0
 
 
-def run(command: str, *arguments: str, data: Path, flags: tuple[str, ...] = (), status: int = 0) -> str:
+def run(command: str, *arguments: str, data: Path, url: str, status: int = 0) -> str:
     """Run a command of the service as its users do; what it printed."""
-    program = [sys.executable, "-m", "freebits", command, "--data", str(data), *flags, *arguments]
-    environment = {**os.environ, "FREEBITS_GRACE_S": "60"}
+    program = [sys.executable, "-m", "freebits", command, "--data", str(data), *arguments]
+    environment = {**os.environ, "FREEBITS_DATABASE_URL": url}
     done = subprocess.run(program, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == status, (done.stdout, done.stderr)
     return done.stdout

@@ -45,9 +45,9 @@ INSERT INTO tensor (blob_id, number, name, dtype, shape, nbytes, start, digest)
 
 
 @pytest.fixture(scope="module")
-def large_hub(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+def large_hub(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     """A hub over a seeded Postgres, without any object."""
-    url = postgres_server.create_database("plans")
+    url = postgres.create_database("plans")
     upgrade(url)
     hub = open_hub(Settings(data=Path(tmp_path_factory.mktemp("large")), database_url=url, grace_s=0))
     with hub.db.engine.begin() as connection:
@@ -58,7 +58,7 @@ def large_hub(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPath
         connection.execute(text("VACUUM ANALYZE"))
     yield hub
     hub.db.close()
-    postgres_server.drop_database("plans")
+    postgres.drop_database("plans")
 
 
 def plans_of(hub: Hub, work: Any) -> dict[str, str]:

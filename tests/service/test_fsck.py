@@ -17,11 +17,13 @@ from safetensors.numpy import save
 from sqlalchemy import delete, select, update
 
 from freebits_codecs import encode
+from freebits_service.blobs.keys import new_raw_key, upload_origin
 from freebits_service.cli import fsck as fsck_command
 from freebits_service.cli import gc as gc_command
 from freebits_service.collection.operations import collect
 from freebits_service.collection.survey import survey
 from freebits_service.context import Hub
+from freebits_service.jobs.queries import claim_job
 from freebits_service.models import Blob, Job, Ref, RepoBlob, Tensor, TreeEntry, Upload
 from freebits_service.repair.findings import Report
 from freebits_service.repair.operations import fsck
@@ -32,6 +34,12 @@ CONTENT = b"0123456789abcdef" * 100_000
 NOISE = random.Random(3).randbytes(3_000_000)
 
 
+def claim(hub: Hub) -> Job | None:
+    """Take the next job, if there is one."""
+    with hub.db.transaction() as session:
+        return claim_job(session, ["cpu"], "w1")
+
+
 @pytest.fixture
 def encode_all(hub: Hub) -> Iterator[Callable[[], None]]:
     """Runs the queued jobs."""
@@ -39,13 +47,11 @@ def encode_all(hub: Hub) -> Iterator[Callable[[], None]]:
     steps = EncodeSteps(hub, encoder, "w1")
 
     def run() -> None:
-        with hub.db.snapshot() as session:
-            queued = session.execute(select(Job.id, Job.attempt).where(Job.state == "queued")).all()
-        for job_id, attempt in queued:
-            container = steps.encode(job_id, attempt + 1)
+        while job := claim(hub):
+            container = steps.encode(job.id, job.attempt)
             if container is not None:
-                steps.verify(job_id, attempt + 1, container)
-                steps.swap(job_id, attempt + 1, container)
+                steps.verify(job.id, job.attempt, container)
+                steps.swap(job.id, job.attempt, container)
 
     yield run
     encoder.stop()
@@ -252,6 +258,7 @@ def test_a_file_whose_repo_does_not_hold_it(hub: Hub, filled: Any) -> None:
     assert check(hub) == []
 
 
+@pytest.mark.parametrize("engine_name", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     "harm",
     [
@@ -293,6 +300,7 @@ def test_the_tensor_index_is_rebuilt_from_containers(hub: Hub, client: Any, enco
 def test_the_commands(hub: Hub, filled: Any, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
     """Exit status 0 when clean and 6 when damaged; JSON on stdout; gc tells what it would do and does it."""
     monkeypatch.setenv("FREEBITS_DATA", str(hub.settings.data))
+    monkeypatch.setenv("FREEBITS_DATABASE_URL", hub.settings.database_url)
     assert fsck_command(["--deep", "--json", "--quiet", "--rate", "5000"]) == 0
     clean = json.loads(capsys.readouterr().out)
     assert (clean["damages"], clean["blobs"], clean["findings"]) == (0, 2, [])

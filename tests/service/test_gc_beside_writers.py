@@ -124,14 +124,13 @@ class Collector(threading.Thread):
 
 
 def test_writers_and_collectors(
-    make_process: Callable[..., Any], connect: Callable[..., Any], database_flags: list[str]
+    make_process: Callable[..., Any], connect: Callable[..., Any], database_url: str
 ) -> None:
     """Two collectors in a loop (one works at a time), four writers, a worker that encodes: every commit reads back."""
     flags = [flag for name, value in TIMES.items() for flag in (f"--{name.replace('_', '-')}", str(value))]
-    served = make_process(*database_flags, *flags, "--collect-interval-s", "0.5", "--job-poll-s", "0.1")
+    served = make_process(*flags, "--collect-interval-s", "0.5", "--job-poll-s", "0.1")
     served.start()
-    url = database_flags[1] if database_flags else ""
-    settings = Settings(data=served.data, database_url=url, worker_dead_after_s=60, **TIMES)
+    settings = Settings(data=served.data, database_url=database_url, worker_dead_after_s=60, **TIMES)
     hub, faults = open_hub(settings), list[str]()
     collectors = [Collector(hub, faults) for _ in range(2)]
     writers = [Writer(connect(served), number, faults) for number in range(WRITERS)]

@@ -18,6 +18,7 @@ from freebits_codecs.formats import Tensor as Extent
 from freebits_codecs.formats import read_layout
 from freebits_service.collection.operations import collect
 from freebits_service.context import Hub
+from freebits_service.jobs.queries import claim_job
 from freebits_service.models import Blob, Job, Tensor, Upload
 from freebits_service.tensors.digests import MAX_OVERLAP, TensorDigest, TensorHasher
 from freebits_service.workers.encode import EncodeSteps
@@ -37,6 +38,12 @@ FIRST = save({"shared": SHARED, "own": weights(500, 500), "empty": weights(0, 4)
 SECOND = save({"other name": SHARED, "flat": SHARED.reshape(-1), "b": weights(1000)})
 
 
+def claim(hub: Hub) -> Job | None:
+    """Take the next job, if there is one."""
+    with hub.db.transaction() as session:
+        return claim_job(session, ["cpu"], "w1")
+
+
 @pytest.fixture
 def run_job(hub: Hub) -> Iterator[Callable[[], None]]:
     """Runs all queued jobs, step by step."""
@@ -44,13 +51,11 @@ def run_job(hub: Hub) -> Iterator[Callable[[], None]]:
     steps = EncodeSteps(hub, encoder, "w1")
 
     def run() -> None:
-        with hub.db.snapshot() as session:
-            ids = session.scalars(select(Job.id).where(Job.state == "queued")).all()
-        for job_id in ids:
-            container = steps.encode(job_id, 1)
+        while job := claim(hub):
+            container = steps.encode(job.id, job.attempt)
             if container is not None:
                 for step in (steps.verify, steps.verify, steps.swap):
-                    step(job_id, 1, container)
+                    step(job.id, job.attempt, container)
 
     yield run
     encoder.stop()
