@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, exists, func, or_, select, tuple_, update
+from sqlalchemy import delete, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from ..clock import now
@@ -71,9 +71,14 @@ def lock_due_blobs(
 
 
 def held_blob_ids(session: Session, blob_ids: Collection[int]) -> set[int]:
-    """Those of the blobs that some repo holds, deleted softly or not."""
-    held = or_(exists().where(RepoBlob.blob_id == Blob.id), exists().where(TreeEntry.blob_id == Blob.id))
-    return set(session.scalars(select(Blob.id).where(Blob.id.in_(blob_ids), held)))
+    """Those of the blobs that some repo holds, deleted softly or not.
+
+    LIMIT keeps the database from reading all of a table into a hash: it looks up each blob in an index.
+    """
+    holder = select(RepoBlob.repo_id).where(RepoBlob.blob_id == Blob.id).limit(1).scalar_subquery()
+    page = select(TreeEntry.page_id).where(TreeEntry.blob_id == Blob.id).limit(1).scalar_subquery()
+    is_held = or_(holder.is_not(None), page.is_not(None))
+    return set(session.scalars(select(Blob.id).where(Blob.id.in_(blob_ids), is_held)))
 
 
 def uploads_until(session: Session, digests: Collection[str]) -> Mapping[str, datetime]:
