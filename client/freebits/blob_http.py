@@ -26,7 +26,7 @@ from urllib.parse import urljoin, urlsplit
 
 from freebits import wire
 from freebits.connections import PIECE_NBYTES, Connections, origin_of, proxy_for
-from freebits.errors import ProtocolError, TransportError, api_error
+from freebits.errors import Damaged, ProtocolError, TransportError, api_error
 from freebits.local_bytes import file_changed
 from freebits.retry import RETRIED_STATUSES, Retry, TryAgain, retry_after_s, unreachable
 from freebits.steps import PutPart
@@ -288,6 +288,6 @@ def _raise_for(answer: Answer) -> None:
     except ValueError:
         body = None
     error = api_error(answer.status, body)
-    if answer.status in RETRIED_STATUSES:
+    if answer.status in RETRIED_STATUSES and not isinstance(error, Damaged):
         raise TryAgain(error, retry_after_s(answer.headers))
     raise error

@@ -16,7 +16,7 @@ from freebits import wire
 from freebits.connection import Connection
 from freebits.download import PullResult
 from freebits.drive import AsyncDriver, ThreadDriver
-from freebits.errors import ProtocolError, api_error
+from freebits.errors import Damaged, ProtocolError, api_error
 from freebits.repos import Tree
 from freebits.retry import RETRIED_STATUSES, Tries, TryAgain, retry_after_s, unreachable
 from freebits.steps import Flow, PutPart, Stream, Work
@@ -128,6 +128,22 @@ class Hub(Connection):
     def delete_ref(self, repo: str, kind: str, name: str) -> None:
         """Delete a branch or a tag; `kind` is "branch" or "tag"."""
         self._driver.run(flows.delete_ref(repo, kind, name))
+
+    def deleted_repos(self, namespace: str | None = None) -> list[wire.DeletedRepo]:
+        """Deleted repos that the caller can bring back."""
+        return self._driver.run(flows.list_deleted_repos(namespace))
+
+    def undelete_repo(self, repo: str, new_name: str | None = None) -> wire.Repo:
+        """Bring back the repo of this name that was deleted last, as `new_name` in the same namespace if given."""
+        return self._driver.run(flows.undelete_repo(repo, new_name))
+
+    def deleted_refs(self, repo: str) -> list[wire.DeletedRef]:
+        """Branches and tags that were deleted lately, newest first."""
+        return self._driver.run(flows.list_deleted_refs(repo))
+
+    def undelete_ref(self, repo: str, kind: str, name: str) -> wire.Ref:
+        """Create a branch or tag again where it was when it was deleted last; `kind` is "branch" or "tag"."""
+        return self._driver.run(flows.undelete_ref(repo, kind, name))
 
     def delete_files(self, repo: str, paths: Sequence[str], revision: str, message: str) -> str:
         """Commit the removal of files (or folders, with a trailing "/"); the new commit's id."""
@@ -261,6 +277,6 @@ def _reply(response: httpx.Response) -> Any:
     if response.is_success:
         return body
     error = api_error(response.status_code, body)
-    if response.status_code in RETRIED_STATUSES:
+    if response.status_code in RETRIED_STATUSES and not isinstance(error, Damaged):
         raise TryAgain(error, retry_after_s(response.headers))
     raise error

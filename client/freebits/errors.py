@@ -12,6 +12,7 @@ FreebitsError                 everything this package raises on purpose
       HeadMoved               another commit arrived first and touches the same files
     HubFull                   no space or quota left at the hub
     RefusedBytes              the bytes that arrived at the hub do not have the announced digest
+    Damaged                   the hub's copy of a file is damaged; it serves nothing rather than wrong bytes
   IntegrityError              bytes received, or found in a file, do not have the digest they should have
   UnsafePath                  the hub names a file that would land outside the output folder
   NoSpace                     no room on the local disk
@@ -113,6 +114,10 @@ class RefusedBytes(APIError):
     advice = "the file probably changed while it was sent; run the same command again"
 
 
+class Damaged(APIError):
+    """The hub's copy of a file is missing or damaged."""
+
+
 class HubFault(TransportError):
     """The hub answered 5xx or 429 to every try."""
 
@@ -122,6 +127,7 @@ _BY_CODE: dict[str, type[APIError]] = {
     "STORAGE_FULL": HubFull,
     "TOO_LARGE": HubFull,
     "QUOTA_EXCEEDED": HubFull,
+    "BLOB_DAMAGED": Damaged,
 }
 _BY_STATUS: dict[int, type[APIError]] = {
     400: InvalidRequest,

@@ -80,6 +80,32 @@ def delete_repo(repo: str) -> Flow[None]:
     yield [wire.delete_repo(repo)]
 
 
+def list_deleted_repos(namespace: str | None = None) -> Flow[list[wire.DeletedRepo]]:
+    """Deleted repos that the caller can bring back."""
+    return (yield from _all_pages(wire.DeletedRepo, lambda after: wire.list_deleted_repos(namespace, after)))
+
+
+def undelete_repo(repo: str, new_name: str | None) -> Flow[wire.Repo]:
+    """Bring back the repo of this name that was deleted last."""
+    [reply] = yield [wire.undelete_repo(repo, new_name)]
+    return wire.parse(wire.Repo, reply)
+
+
+def list_deleted_refs(repo: str) -> Flow[list[wire.DeletedRef]]:
+    """Branches and tags that were deleted lately, newest first."""
+    return (yield from _all_pages(wire.DeletedRef, lambda after: wire.list_deleted_refs(repo, after)))
+
+
+def undelete_ref(repo: str, kind: str, name: str) -> Flow[wire.Ref]:
+    """Create a branch or tag again at the commit it was at when it was deleted last; NotFound when it was not."""
+    deleted = yield from list_deleted_refs(repo)
+    last = next((ref for ref in deleted if (ref.type, ref.name) == (kind, name)), None)
+    if last is None:
+        raise NotFound(f"no {kind} {name!r} of {repo} was deleted lately", code="REVISION_NOT_FOUND", status=404)
+    [reply] = yield [wire.create_ref(repo, kind, name, last.commit)]
+    return wire.parse(wire.Ref, reply)
+
+
 def delete_ref(repo: str, kind: str, name: str) -> Flow[None]:
     """Delete a branch or a tag; `kind` is "branch" or "tag"."""
     yield [wire.delete_ref(repo, kind, name)]

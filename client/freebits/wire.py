@@ -56,6 +56,27 @@ class Ref:
 
 
 @dataclass(frozen=True, slots=True)
+class DeletedRepo:
+    """A deleted repo under the name it had, and until when it can be brought back."""
+
+    name: str
+    visibility: str
+    deleted_at: str
+    restorable_until: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedRef:
+    """A deleted branch or tag, the commit it was at, and who deleted it."""
+
+    type: str
+    name: str
+    commit: str
+    deleted_at: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class Commit:
     """A committed revision."""
 
@@ -174,6 +195,26 @@ def repo_path(repo: str) -> str:
     if not namespace or not name or "/" in name:
         raise UsageError(f"{repo!r} is not a repo name; write NAMESPACE/NAME, for instance alice/llama-7b")
     return f"{API}/repos/{quote(namespace, safe='')}/{quote(name, safe='')}"
+
+
+def list_deleted_repos(namespace: str | None, after: str | None) -> Request:
+    """A page of the deleted repos that the caller can bring back."""
+    return Request("GET", with_query(f"{API}/deleted-repos", namespace=namespace, after=after))
+
+
+def undelete_repo(repo: str, new_name: str | None) -> Request:
+    """Bring back the repo of this name that was deleted last, as `new_name` if given."""
+    return Request("POST", f"{repo_path(repo)}/undelete", {} if new_name is None else {"as": new_name})
+
+
+def list_deleted_refs(repo: str, after: str | None) -> Request:
+    """A page of the branches and tags that were deleted lately, newest first."""
+    return Request("GET", with_query(f"{repo_path(repo)}/deleted-refs", after=after))
+
+
+def create_ref(repo: str, kind: str, name: str, target: str) -> Request:
+    """A branch or tag at a revision."""
+    return Request("POST", f"{repo_path(repo)}/refs", {"type": kind, "name": name, "target": target})
 
 
 def whoami() -> Request:

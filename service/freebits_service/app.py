@@ -36,6 +36,7 @@ from .rates.middleware import LimitRates
 from .repos import endpoints as repos
 from .schemas import ErrorBody
 from .settings import Settings
+from .tensors import endpoints as tensors
 from .uploads import endpoints as uploads
 
 PREFIX = "/api/v1"
@@ -65,7 +66,7 @@ def create_app(settings: Settings, hub: Hub | None = None) -> FastAPI:
     app.state.metrics = CollectorRegistry()
     app.state.metrics.register(DatabaseCollector(app.state.hub.db))
     app.include_router(health.router)
-    for feature in (accounts, oidc, orgs, quotas, audit, repos, commits, uploads, downloads, jobs):
+    for feature in (accounts, oidc, orgs, quotas, audit, repos, commits, uploads, downloads, tensors, jobs):
         app.include_router(feature.router, prefix=PREFIX)
     http_errors.install(app)
     app.add_middleware(RoutePath)

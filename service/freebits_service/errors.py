@@ -7,12 +7,14 @@ ServiceError
   UploadNotFound  UserNotFound  TokenNotFound
   JobNotFound  OrgNotFound  NamespaceNotFound      what they ask for is not there (or not for them to see)
   RepoExists  RefExists  UserExists  HeadMoved
-  DefaultBranchInUse  NamespaceInUse               somebody was there first
+  DefaultBranchInUse  NamespaceInUse
+  CollectionRunning                                somebody was there first
   InvalidName  InvalidPath  InvalidRequest         the request cannot be meant like that
   PartMismatch  DigestMismatch  SizeMismatch
   PartsMissing  BlobMissing                        the bytes are not what was announced, or not all there
   RangeNotSatisfiable
   TooLarge  QuotaExceeded  StorageFull             limits of the settings, of the namespace, of the disk
+  BlobDamaged                                      the hub has lost or damaged the bytes
   Unavailable                                      something the hub stands on is away; try again later
     DatabaseUnavailable  StoreUnavailable
   DatabaseNotMigrated                              the tables are of another release
@@ -179,6 +181,12 @@ class DefaultBranchInUse(ServiceError):
     code = "DEFAULT_BRANCH"
 
 
+class CollectionRunning(ServiceError):
+    """Somebody else collects; only one may at a time."""
+
+    code = "COLLECTION_RUNNING"
+
+
 class HeadMoved(ServiceError):
     """The compare-and-set of a branch lost; `detail["head"]` is where the branch is now."""
 
@@ -322,4 +330,17 @@ class DatabaseNotMigrated(ServiceError):
         todo = "run a release that knows that revision" if newer else "run `freebits migrate` with the same settings"
         super().__init__(
             f"the database is {at}, this release works on revision {expected}; {todo}", found=found, expected=expected
+        )
+
+
+class BlobDamaged(ServiceError):
+    """The stored bytes of a file are missing or not what they were; nothing is served rather than wrong bytes."""
+
+    code = "BLOB_DAMAGED"
+
+    def __init__(self, sha256: str) -> None:
+        super().__init__(
+            f"the hub's copy of this file (SHA-256 {sha256}) is damaged and is not served; push the same "
+            "file again, or have the hub's administrator restore it and run `freebits fsck`",
+            sha256=sha256,
         )

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from .errors import ServiceError
+from .errors import BlobDamaged, ServiceError
 from .request_ids import current_request_id
 
 STATUS: Mapping[str, int] = {
@@ -38,6 +38,7 @@ STATUS: Mapping[str, int] = {
     "HEAD_MOVED": 409,
     "DEFAULT_BRANCH": 409,
     "NAMESPACE_IN_USE": 409,
+    "COLLECTION_RUNNING": 409,
     "TOO_LARGE": 413,
     "QUOTA_EXCEEDED": 413,
     "RANGE_NOT_SATISFIABLE": 416,
@@ -51,6 +52,7 @@ STATUS: Mapping[str, int] = {
     "BLOB_MISSING": 422,
     "RATE_LIMITED": 429,
     "INTERNAL": 500,
+    "BLOB_DAMAGED": 500,
     "OIDC_UNAVAILABLE": 502,
     "DATABASE_UNAVAILABLE": 503,
     "DATABASE_NOT_MIGRATED": 503,
@@ -86,6 +88,8 @@ def install(app: FastAPI) -> None:
 
 async def _on_service_error(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ServiceError)
+    if isinstance(error, BlobDamaged):
+        structlog.get_logger().error("a file is damaged; run `freebits fsck`", **error.detail)
     return error_response(error.code, error.message, error.detail)
 
 

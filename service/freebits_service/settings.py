@@ -11,7 +11,7 @@ import argparse
 import os
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -54,6 +54,8 @@ class Settings(BaseSettings):
     upload_ttl_s: float = Field(7 * 86400, gt=0, description="an upload nobody completes is dropped after, seconds")
     grace_s: float = Field(3600, ge=0, description="unreferenced objects are kept for, seconds")
     collect_interval_s: float = Field(300, gt=0, description="time between two collections, seconds")
+    orphan_interval_s: float = Field(86400, gt=0, description="the whole store is listed for orphans once in, seconds")
+    delete_grace_s: float = Field(7 * 86400, ge=0, description="deleted repos and refs can come back for, seconds")
 
     s3_bucket: str = Field("", description="bucket of the objects (default: they are in the data folder)")
     s3_prefix: str = Field("", description="put before each key, to share the bucket")
@@ -210,7 +212,12 @@ def load(argv: Sequence[str] = (), command: str = "serve") -> Settings:
     SystemExit
         The flags cannot be parsed, or help was asked for (argparse).
     """
-    flags = vars(parser(command).parse_args(argv))
+    return from_flags(vars(parser(command).parse_args(argv)))
+
+
+def from_flags(given: Mapping[str, Any]) -> Settings:
+    """The settings from parsed flags (as `parser` names them), environment and file; raises InvalidSettings."""
+    flags = dict(given)
     config = flags.pop("config", None) or os.environ.get(f"{ENV_PREFIX}CONFIG")
     from_file = _read_file(Path(config)) if config else {}
     variables = {name[len(ENV_PREFIX) :].lower() for name in os.environ if name.startswith(ENV_PREFIX)}

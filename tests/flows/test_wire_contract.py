@@ -18,6 +18,8 @@ SCHEMA_OF = {
     wire.Identity: "Whoami",
     wire.Repo: "Repo",
     wire.Ref: "Ref",
+    wire.DeletedRepo: "DeletedRepo",
+    wire.DeletedRef: "DeletedRef",
     wire.Commit: "Commit",
     wire.Entry: "Entry",
     wire.Upload: "Upload",
@@ -36,6 +38,10 @@ REQUESTS = [
     wire.get_repo("a/b"),
     wire.delete_repo("a/b"),
     wire.list_refs("a/b"),
+    wire.create_ref("a/b", "tag", "x", "main"),
+    wire.list_deleted_repos("a", "cursor"),
+    wire.undelete_repo("a/b", "c"),
+    wire.list_deleted_refs("a/b", "1"),
     wire.delete_ref("a/b", "branch", "x"),
     wire.list_tree("a/b", "main", "cursor"),
     wire.open_upload("a/b", sha256="0", nbytes=1, encoding="identity", stored_nbytes=1, stored_sha256="0"),
@@ -84,9 +90,7 @@ def test_every_field_is_in_the_schema(openapi: dict[str, Any], kind: type) -> No
 
 
 @pytest.mark.parametrize("request_", REQUESTS, ids=lambda r: f"{r.method} {r.path}")
-def test_every_request_has_a_route_that_takes_its_body(
-    openapi: dict[str, Any], request_: wire.Request
-) -> None:
+def test_every_request_has_a_route_that_takes_its_body(openapi: dict[str, Any], request_: wire.Request) -> None:
     """Method, path, query and body of each request exist in the service."""
     path, _, query = request_.path.partition("?")
     route = next(r for r in openapi["paths"] if _fits(r, path))

@@ -33,7 +33,7 @@ class PostgresServer:
         self.root = Path(tempfile.mkdtemp(prefix="freebits-pg-", dir="/tmp"))
         self.root.chmod(0o755)
         self._user = _unprivileged_user()
-        self._bin = _reachable(_find_binaries(), self._user, self.root)
+        self._bin = _reachable(find_binaries(), self._user, self.root)
         self._durable, self.port = durable, port
         self._data, self._socket = self.root / "data", self.root / "socket"
         self._socket.mkdir()
@@ -130,7 +130,8 @@ class PostgresServer:
         return {"env": environment, "user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
 
 
-def _find_binaries() -> Path:
+def find_binaries() -> Path:
+    """The folder of `postgres`, `initdb` and, where they are packed with it, `pg_dump` and `pg_restore`."""
     for folder in _candidates():
         if (folder / "initdb").exists() and (folder / "postgres").exists():
             return folder

@@ -221,6 +221,7 @@ def make_settings(tmp_path: Path) -> Callable[..., Settings]:
             "data": tmp_path / "hub",
             "part_nbytes": PART_NBYTES,
             "grace_s": 0,
+            "delete_grace_s": 0,
             "encode_min_nbytes": 1,
             "job_backoff_s": 0.01,
             "min_free_nbytes": 0,

@@ -12,12 +12,12 @@ from sqlalchemy import update
 from freebits_service.blobs import queries as blobs
 from freebits_service.blobs.keys import new_raw_key, upload_origin
 from freebits_service.blobs.store import ObjectNotFound
+from freebits_service.collection.operations import collect
 from freebits_service.context import Hub
 from freebits_service.downloads.leases import OpenBlobs
 from freebits_service.models import Blob, Upload
 from freebits_service.repos import queries as refs
 from freebits_service.uploads import completion
-from freebits_service.workers.collect import collect
 
 CONTENT = b"content of a file" * 20_000
 
@@ -40,6 +40,7 @@ def expire_uploads(hub: Hub) -> None:
     """As if a week had passed."""
     with hub.db.transaction() as session:
         session.execute(update(Upload).values(expires_at=Upload.created_at))
+        session.execute(update(Blob).values(look_at=Blob.created_at))
 
 
 def sent(client: Any, repo: str) -> dict[str, Any]:
@@ -141,7 +142,7 @@ def test_a_blob_that_is_read_is_not_collected(hub: Hub, client: Any) -> None:
     reading.closed(blob.id)
     assert reading.ids() == []
     with hub.db.transaction() as session:
-        session.execute(update(Blob).values(leased_until=None))
+        session.execute(update(Blob).values(leased_until=None, look_at=Blob.created_at))
     assert collect(hub, least_grace_s=0).blobs == 1
 
 

@@ -25,10 +25,10 @@ import pytest
 from postgres import PostgresServer
 from pusher import Pusher, check, wait_for_some, wait_settled
 
+from freebits_service.collection.operations import collect
 from freebits_service.context import open_hub
 from freebits_service.migrate import upgrade
 from freebits_service.settings import Settings
-from freebits_service.workers.collect import collect
 
 pytestmark = pytest.mark.fault
 DEADLINE_S = 90.0

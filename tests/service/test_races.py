@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
+from freebits_service.collection.operations import collect
 from freebits_service.context import Hub
 from freebits_service.models import Blob, Job, Upload
-from freebits_service.workers.collect import collect
 
 pytestmark = pytest.mark.parametrize("engine_name", ["postgres"], indirect=True)
 AT_ONCE = 8

@@ -15,10 +15,10 @@ import pytest
 from sqlalchemy import update
 
 from freebits_codecs import encode
+from freebits_service.collection.operations import collect
 from freebits_service.context import Hub
 from freebits_service.jobs import queries
 from freebits_service.models import Blob
-from freebits_service.workers.collect import collect
 from freebits_service.workers.encode import EncodeSteps
 from freebits_service.workers.encoder import EncoderProcess
 

@@ -30,6 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_file_commands(commands, _shared(), _threads())
     _add_transfer_commands(commands, _shared(), _threads(), _hub())
     _add_repo_commands(commands, _shared(), _hub())
+    _add_undelete(commands, _shared(), _hub())
     _add_account_commands(commands, _shared(), _hub())
     _add_job_command(commands, _shared(), _hub())
     add_admin_commands(commands, _shared(), _hub())
@@ -85,6 +86,9 @@ def _add_repo_commands(commands: _Commands, *parents: argparse.ArgumentParser) -
     ls.add_argument("repo", nargs="?", metavar="NAMESPACE[/NAME]")
     ls.add_argument("--revision", default="main", help="branch, tag or commit (default: main)")
     ls.add_argument("--refs", action="store_true", help="list branches and tags instead of files")
+    ls.add_argument(
+        "--deleted", action="store_true", help="what was deleted lately: repos, or a repo's branches and tags"
+    )
     ls.set_defaults(run=repos.ls)
 
     text = "remove files from a branch (a new commit), or with a flag a branch, a tag or the whole repo"
@@ -99,6 +103,17 @@ def _add_repo_commands(commands: _Commands, *parents: argparse.ArgumentParser) -
     what.add_argument("--repo", dest="whole_repo", action="store_true", help="remove the repo with all revisions")
     rm.add_argument("-y", "--yes", action="store_true", help="do not ask before removing a branch, tag or repo")
     rm.set_defaults(run=repos.rm)
+
+
+def _add_undelete(commands: _Commands, *parents: argparse.ArgumentParser) -> None:
+    text = "bring back a deleted repo, branch or tag, within the hub's grace period"
+    undelete = commands.add_parser("undelete", help=text, description=text, parents=parents)
+    undelete.add_argument("repo", metavar="NAMESPACE/NAME")
+    what = undelete.add_mutually_exclusive_group()
+    what.add_argument("--as", dest="new_name", metavar="NAME", help="bring the repo back under this name")
+    what.add_argument("--branch", metavar="NAME", help="bring back this branch of the repo")
+    what.add_argument("--tag", metavar="NAME", help="bring back this tag of the repo")
+    undelete.set_defaults(run=repos.undelete)
 
 
 def _add_account_commands(commands: _Commands, *parents: argparse.ArgumentParser) -> None:

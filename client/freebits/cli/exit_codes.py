@@ -19,6 +19,7 @@ _TABLE: tuple[tuple[type[BaseException], int], ...] = (
     (errors.TransportError, NETWORK),
     (errors.RefusedBytes, INTEGRITY),
     (errors.IntegrityError, INTEGRITY),
+    (errors.Damaged, INTEGRITY),
     (errors.UnsafePath, INTEGRITY),
     (errors.HubFull, NO_SPACE),
     (errors.NoSpace, NO_SPACE),

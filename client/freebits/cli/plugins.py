@@ -11,11 +11,26 @@ from freebits.errors import UsageError
 
 GROUP = "freebits.commands"
 OWN_COMMANDS = frozenset(
-    {"encode", "decode", "inspect", "verify", "push", "pull", "ls", "rm", "login", "logout", "whoami", "jobs", "admin"}
+    {
+        "encode",
+        "decode",
+        "inspect",
+        "verify",
+        "push",
+        "pull",
+        "ls",
+        "rm",
+        "undelete",
+        "login",
+        "logout",
+        "whoami",
+        "jobs",
+        "admin",
+    }
 )
 """Not looked up: reading the entry points of every installed package takes longer than most commands."""
 
-_BELONG_TO_SERVICE = frozenset({"serve", "worker", "migrate"})
+_BELONG_TO_SERVICE = frozenset({"fsck", "gc", "migrate", "serve", "worker"})
 
 
 def find_plugin(name: str) -> Callable[[list[str]], int] | None:

@@ -1,4 +1,4 @@
-"""ls and rm."""
+"""ls, rm and undelete."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 def ls(options: Namespace) -> int:
     """`freebits ls [NAMESPACE[/NAME]]`"""
     with connect(options) as hub:
-        if not options.repo or "/" not in options.repo:
+        if options.deleted:
+            _list_deleted(hub, options)
+        elif not options.repo or "/" not in options.repo:
             _list_repos(hub, options)
         elif options.refs:
             _list_refs(hub, options)
@@ -33,7 +35,7 @@ def rm(options: Namespace) -> int:
     if bool(target) == bool(options.paths):
         raise UsageError("name files to remove, or one of --branch, --tag, --repo")
     if target and not options.yes:
-        _ask(f"remove {target} for good?")
+        _ask(f"remove {target}?")
     with connect(options) as hub:
         if options.whole_repo:
             hub.delete_repo(options.repo)
@@ -44,6 +46,31 @@ def rm(options: Namespace) -> int:
             return _remove_files(hub, options)
     show(options, {"repo": options.repo, "removed": target}, f"removed {target}")
     return 0
+
+
+def undelete(options: Namespace) -> int:
+    """`freebits undelete NAMESPACE/NAME [--as NAME]`, or with --branch or --tag"""
+    kind = "branch" if options.branch else "tag"
+    with connect(options) as hub:
+        if options.branch or options.tag:
+            ref = hub.undelete_ref(options.repo, kind, options.branch or options.tag)
+            show(options, dataclasses.asdict(ref), f"{kind} {ref.name} of {options.repo} is back at {ref.commit}")
+        else:
+            repo = hub.undelete_repo(options.repo, options.new_name)
+            show(options, dataclasses.asdict(repo), f"{repo.name} is back")
+    return 0
+
+
+def _list_deleted(hub: Hub, options: Namespace) -> None:
+    if options.repo and "/" in options.repo:
+        refs = hub.deleted_refs(options.repo)
+        rows = [(ref.type, ref.name, ref.commit, ref.deleted_at, ref.by) for ref in refs]
+        show(options, [dataclasses.asdict(ref) for ref in refs], table(rows) if rows else "")
+        return
+    found = hub.deleted_repos(options.repo)
+    head = ("deleted", "can come back until", "name")
+    lines = [head, *((repo.deleted_at, repo.restorable_until, repo.name) for repo in found)]
+    show(options, [dataclasses.asdict(repo) for repo in found], table(lines) if found else "")
 
 
 def _list_repos(hub: Hub, options: Namespace) -> None:

@@ -66,8 +66,8 @@ STRANGER = Principal(None, "", "stranger")
 
 
 def readable_by(principal: Principal) -> ColumnElement[bool]:
-    """`Principal.may_read` as a condition on `Repo`."""
-    return or_(Repo.visibility == "public", private_of(principal))
+    """`Principal.may_read` as a condition on `Repo`; what is deleted nobody reads."""
+    return and_(Repo.deleted_at.is_(None), or_(Repo.visibility == "public", private_of(principal)))
 
 
 def private_of(principal: Principal) -> ColumnElement[bool]:

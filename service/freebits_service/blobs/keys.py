@@ -16,6 +16,7 @@ import re
 import secrets
 
 BLOBS = "blobs/"
+FOLDERS = tuple(f"{BLOBS}{form}/{number:02x}/" for form in ("raw", "container") for number in range(256))
 _KEY = re.compile(r"blobs/(raw|container)/[0-9a-f]{2}/[0-9a-f]{64}\.([uj]-[0-9a-z-]+)")
 
 

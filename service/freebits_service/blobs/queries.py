@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.orm import Session
 
 from ..clock import now
@@ -54,6 +54,8 @@ def swap_to_container(session: Session, blob_id: int, key: str, stored: tuple[in
             container_nbytes=stored[0],
             container_sha256=stored[1],
             encoded_at=now(),
+            look_at=now(),
+            damaged_at=None,
         )
         .returning(Blob.nbytes)
     )
@@ -79,3 +81,83 @@ def mark_encoding(session: Session, blob_ids: Sequence[int]) -> None:
 def is_key_in_use(session: Session, key: str) -> bool:
     """Whether a blob has this object."""
     return session.scalar(select(Blob.id).where(or_(Blob.raw_key == key, Blob.container_key == key))) is not None
+
+
+def mark_damaged(session: Session, blob: Blob, is_damaged: bool) -> bool:
+    """Serve nothing of a blob from now on, or again; False when it is stored elsewhere by now than `blob` says."""
+    statement = (
+        update(Blob)
+        .where(*_stored_as(blob))
+        .values(damaged_at=now() if is_damaged else None, look_at=now())
+        .returning(Blob.id)
+    )
+    return session.scalar(statement) is not None
+
+
+def heal_with_raw(session: Session, blob_id: int, key: str) -> None:
+    """Good original bytes of a damaged blob have arrived: serve these."""
+    session.execute(
+        update(Blob)
+        .where(Blob.id == blob_id)
+        .values(
+            state="raw",
+            raw_key=key,
+            container_key=None,
+            container_nbytes=None,
+            container_sha256=None,
+            encoded_at=None,
+            damaged_at=None,
+            look_at=now(),
+        )
+    )
+
+
+def heal_with_container(session: Session, blob_id: int, key: str, stored: tuple[int, str]) -> None:
+    """A good container of a damaged blob has arrived: serve that."""
+    session.execute(
+        update(Blob)
+        .where(Blob.id == blob_id)
+        .values(
+            state="encoded",
+            raw_key=None,
+            container_key=key,
+            container_nbytes=stored[0],
+            container_sha256=stored[1],
+            encoded_at=now(),
+            damaged_at=None,
+            look_at=now(),
+        )
+    )
+
+
+def fall_back_to_raw(session: Session, blob: Blob) -> bool:
+    """Serve the raw copy again because the container is damaged; False when it is stored elsewhere by now."""
+    statement = (
+        update(Blob)
+        .where(*_stored_as(blob), Blob.raw_key.is_not(None))
+        .values(
+            state="raw",
+            container_key=None,
+            container_nbytes=None,
+            container_sha256=None,
+            encoded_at=None,
+            damaged_at=None,
+        )
+        .returning(Blob.id)
+    )
+    return session.scalar(statement) is not None
+
+
+def forget_raw_copy(session: Session, blob: Blob) -> bool:
+    """The raw copy of an encoded blob is damaged or gone; False when it is stored elsewhere by now."""
+    statement = update(Blob).where(*_stored_as(blob), Blob.state == "encoded").values(raw_key=None, look_at=now())
+    return session.scalar(statement.returning(Blob.id)) is not None
+
+
+def _stored_as(blob: Blob) -> tuple[ColumnElement[bool], ...]:
+    """Condition: the blob still lies where it did when `blob` was read."""
+    return (
+        Blob.id == blob.id,
+        Blob.raw_key.is_not_distinct_from(blob.raw_key),
+        Blob.container_key.is_not_distinct_from(blob.container_key),
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Protocol
 
 from freebits_codecs import ContainerReader
 from freebits_codecs.errors import CodecError
@@ -10,6 +11,18 @@ from freebits_codecs.errors import CodecError
 from ..errors import DigestMismatch
 from ..settings import MIB
 from .store import ObjectReader
+
+
+class Watcher(Protocol):
+    """Sees the decoded bytes of a container go by while they are checked."""
+
+    def begin(self, container: ContainerReader) -> None:
+        """Before the first piece."""
+        ...
+
+    def note(self, piece: memoryview) -> None:
+        """The next piece."""
+        ...
 
 
 def sha256_of(reader: ObjectReader, start: int = 0, stop: int | None = None) -> str:
@@ -29,7 +42,7 @@ def check_bytes(reader: ObjectReader, nbytes: int, sha256: str) -> None:
         raise DigestMismatch(f"the bytes have SHA-256 {found}, announced was {sha256}", sha256=found)
 
 
-def check_container(reader: ObjectReader, nbytes: int, sha256: str) -> None:
+def check_container(reader: ObjectReader, nbytes: int, sha256: str, watcher: Watcher | None = None) -> None:
     """Raises DigestMismatch unless the container decodes to a file of this size and digest.
 
     The size it claims is compared before anything is decoded, so a small container cannot make us decode for
@@ -40,8 +53,12 @@ def check_container(reader: ObjectReader, nbytes: int, sha256: str) -> None:
         if container.nbytes != nbytes:
             raise DigestMismatch(f"the container holds {container.nbytes} bytes, {nbytes} were announced")
         digest = hashlib.sha256()
+        if watcher is not None:
+            watcher.begin(container)
         for piece in container.iter():
             digest.update(piece)
+            if watcher is not None:
+                watcher.note(piece)
     except (CodecError, EOFError) as error:
         raise DigestMismatch(f"the container cannot be decoded: {error}") from error
     if digest.hexdigest() != sha256:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from .fsck import fsck
+from .gc import gc
 from .migrate import migrate
 from .serve import serve
 from .worker import worker
 
-__all__ = ["migrate", "serve", "worker"]
+__all__ = ["fsck", "gc", "migrate", "serve", "worker"]

@@ -11,7 +11,7 @@ from ..errors import ServiceError
 from ..lock import DataFolderInUse
 from ..settings import InvalidSettings
 
-OK, FAILED, USAGE, NO_SPACE, INTERRUPTED = 0, 1, 2, 7, 130
+OK, FAILED, USAGE, DAMAGED, NO_SPACE, INTERRUPTED = 0, 1, 2, 6, 7, 130
 
 
 @dataclass(slots=True)

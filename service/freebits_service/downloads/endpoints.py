@@ -13,6 +13,7 @@ from freebits_codecs import MEDIA_TYPE
 
 from ..blobs.store import ObjectNotFound, ObjectReader
 from ..context import Hub
+from ..errors import BlobDamaged
 from ..http_context import Caller, HubDep, Segment
 from .leases import OpenBlobs
 from .locate import Located, Representation, cache_control, content_type, locate, represent
@@ -69,7 +70,10 @@ async def resolve(
         located = await run_in_threadpool(find)
         answer = represent(located.blob, wants_container)
         headers = _headers(located, answer, wants_container)
-        return await _stream(request, hub, located, answer, _requested(request, answer), headers)
+        try:
+            return await _stream(request, hub, located, answer, _requested(request, answer), headers)
+        except ObjectNotFound:
+            raise BlobDamaged(located.blob.sha256) from None
 
 
 def _requested(request: Request, answer: Representation) -> ByteRange | None:
@@ -92,12 +96,12 @@ async def _stream(
     headers["Content-Length"] = str(span.stop - span.start)
     reader = await run_in_threadpool(hub.store.open, answer.key)
     close = _leased(request.app.state.open_blobs, located.blob.id, reader)
+    source = ReadAhead(pieces(reader, located.blob, answer, span), request.app.state.readers)
     try:
-        iterator = await run_in_threadpool(pieces, reader, answer, span)
+        await source.begin()
     except BaseException:
-        close()
+        source.when_idle(close)
         raise
-    source = ReadAhead(iterator, request.app.state.readers)
     return ObjectResponse(source, close, status_code=200 if requested is None else 206, headers=headers)
 
 

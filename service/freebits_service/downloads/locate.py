@@ -9,7 +9,7 @@ from freebits_codecs import MEDIA_TYPE
 
 from ..accounts.principal import Principal
 from ..context import Hub
-from ..errors import PathNotFound
+from ..errors import BlobDamaged, PathNotFound
 from ..models import Blob
 from ..names import check_path, is_commit_id
 from ..repos.operations import readable_repo, resolve_revision
@@ -56,7 +56,9 @@ def locate(hub: Hub, caller: Principal, namespace: str, name: str, revision: str
 
 
 def represent(blob: Blob, wants_container: bool) -> Representation:
-    """The container for who asks for it and when there is one; the plain bytes otherwise."""
+    """The container for who asks for it and when there is one; the plain bytes otherwise. Raises BlobDamaged."""
+    if blob.damaged_at is not None:
+        raise BlobDamaged(blob.sha256)
     if blob.container_key is None:
         assert blob.raw_key is not None, f"blob {blob.sha256} has neither raw bytes nor a container"
         return Representation(blob.raw_key, "raw", blob.nbytes, f'"{blob.sha256}"')

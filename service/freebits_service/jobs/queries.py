@@ -15,7 +15,7 @@ from ..blobs.queries import mark_encoding, settle_raw
 from ..clock import in_seconds, now
 from ..db import batches, insert_missing
 from ..models import Blob, Job, Repo, RepoBlob, Worker
-from ..models.jobs import INTERACTIVE
+from ..models.jobs import BACKGROUND, INTERACTIVE
 
 ACTIVE = ("queued", "running")
 
@@ -81,6 +81,18 @@ def _new_job(blob: Blob, queue: str, asked: Asked) -> dict[str, Any]:
         "outcome": "",
         "created_at": now(),
     }
+
+
+def encode_again(session: Session, blob: Blob, queue: str) -> None:
+    """Have a raw blob encoded, also if that was done, given up or cancelled before."""
+    asked_again = (
+        update(Job)
+        .where(Job.blob_id == blob.id, Job.state.not_in(ACTIVE))
+        .values(state="queued", failures=0, handovers=0, not_before=now(), outcome="", finished_at=None)
+    )
+    session.execute(asked_again)
+    add_encode_jobs(session, [blob], queue, Asked(priority=BACKGROUND))
+    mark_encoding(session, [blob.id])
 
 
 def find_raw_blobs_without_job(session: Session, min_nbytes: int, after: int, limit: int) -> Sequence[Blob]:

@@ -3,17 +3,21 @@
 user -< token, identity            repo -< ref >- commit >- tree -< tree_span >- tree_page -< tree_entry >- blob
 repo -< repo_blob >- blob          which repos hold which content: access by possession, and what may be collected
 repo -< upload -< upload_part      content on its way in
+blob -< tensor                     what is in it, by content
 blob -< job                        work wanted on it; worker: who lives; audit: who changed what
 user -< membership >- namespace    organizations are namespaces; each namespace has its usage and quota
+lease                              what one process at a time does
 """
 
 from __future__ import annotations
 
 from .accounts import Audit, Identity, Membership, Namespace, OidcLogin, Token, User
 from .blobs import Blob, RepoBlob
+from .collection import Lease
 from .jobs import Job, Worker
 from .repos import Commit, Ref, Repo, Tree, TreeEntry, TreePage, TreeSpan
 from .tables import Base
+from .tensors import Tensor
 from .uploads import Upload, UploadPart
 
 __all__ = [
@@ -23,12 +27,14 @@ __all__ = [
     "Commit",
     "Identity",
     "Job",
+    "Lease",
     "Membership",
     "Namespace",
     "OidcLogin",
     "Ref",
     "Repo",
     "RepoBlob",
+    "Tensor",
     "Token",
     "Tree",
     "TreeEntry",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, String
+from sqlalchemy import ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from .tables import Base, BigId
@@ -16,10 +16,18 @@ class Blob(Base):
     `state` is ``raw`` (served from `raw_key`, nothing pending), ``encoding`` (still served from `raw_key`, a
     job is queued or running) or ``encoded`` (served from `container_key`; `raw_key` stays until the collector
     lets it go). Content still on its way in has no row here, only an ``upload``.
+
+    `look_at` is when the collector should look at the blob, because it may be unneeded or have a raw copy to let go of;
+    None when nothing of that kind can be. `damaged_at` is when its bytes were found damaged; nothing is served then.
+    `tensor_count` is how many rows of ``tensor`` it has, None when it was never indexed.
     """
 
     __tablename__ = "blob"
-    __table_args__ = (Index("ix_blob_state", "state"), Index("ix_blob_created_at", "created_at"))
+    __table_args__ = (
+        Index("ix_blob_state", "state"),
+        Index("ix_blob_created_at", "created_at"),
+        Index("ix_blob_look_at", "look_at", "id"),
+    )
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     sha256: Mapped[str] = mapped_column(String(64), unique=True)
     nbytes: Mapped[int]
@@ -31,6 +39,9 @@ class Blob(Base):
     created_at: Mapped[datetime]
     encoded_at: Mapped[datetime | None]
     leased_until: Mapped[datetime | None]
+    look_at: Mapped[datetime | None] = mapped_column(server_default=text("'1970-01-01 00:00:00.000000'"))
+    damaged_at: Mapped[datetime | None]
+    tensor_count: Mapped[int | None]
 
     @property
     def stored_nbytes(self) -> int:

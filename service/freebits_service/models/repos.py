@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from .tables import Base, BigId, PathText
 
 
 class Repo(Base):
-    """``namespace/name``; `visibility` is ``public`` or ``private``."""
+    """``namespace/name``; `visibility` is ``public`` or ``private``.
+
+    A deleted repo keeps its rows for a grace period: `deleted_at` says since when, `deleted_name` what it was called,
+    and `name` is ``~<id>``, which no name may be, so that its own name is free at once without giving up the unique
+    constraint, and nobody finds the repo by a name. Once the collector takes it apart (`purging`) it cannot come back.
+    """
 
     __tablename__ = "repo"
     __table_args__ = (
         UniqueConstraint("namespace", "name"),
         Index("ix_repo_visibility_namespace_name", "visibility", "namespace", "name"),
+        Index("ix_repo_deleted_at", "deleted_at"),
+        Index("ix_repo_namespace_deleted_name", "namespace", "deleted_name"),
     )
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     namespace: Mapped[str] = mapped_column(String(96))
@@ -24,11 +31,14 @@ class Repo(Base):
     visibility: Mapped[str] = mapped_column(String(16))
     default_branch: Mapped[str] = mapped_column(String(255))
     created_at: Mapped[datetime]
+    deleted_at: Mapped[datetime | None]
+    deleted_name: Mapped[str | None] = mapped_column(String(96))
+    purging: Mapped[bool] = mapped_column(server_default=false())
 
     @property
     def full_name(self) -> str:
-        """How callers name it."""
-        return f"{self.namespace}/{self.name}"
+        """How callers name it, or did before it was deleted."""
+        return f"{self.namespace}/{self.deleted_name or self.name}"
 
 
 class Ref(Base):
@@ -47,7 +57,7 @@ class Commit(Base):
     """An immutable revision; `digest` (40 hex) names it, `tree_id` is all its files."""
 
     __tablename__ = "commit"
-    __table_args__ = (UniqueConstraint("repo_id", "digest"),)
+    __table_args__ = (UniqueConstraint("repo_id", "digest"), Index("ix_commit_repo_id_id", "repo_id", "id"))
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     repo_id: Mapped[int] = mapped_column(ForeignKey("repo.id", ondelete="CASCADE"))
     digest: Mapped[str] = mapped_column(String(40))

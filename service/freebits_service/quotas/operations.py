@@ -72,20 +72,27 @@ def check_announced(session: Session, settings: Settings, repo: Repo, body: sche
 
 def charge(session: Session, settings: Settings, repo: Repo, blob_ids: Sequence[int]) -> None:
     """The repo holds these blobs from now on, which it did not before; raises QuotaExceeded."""
-    if not blob_ids:
-        return
-    added = queries.sizes_of(session, blob_ids)
-    total = queries.add_usage(session, repo.namespace, added)
+    if blob_ids:
+        _charge(session, settings, repo.namespace, queries.sizes_of(session, blob_ids))
+
+
+def charge_again(session: Session, settings: Settings, repo: Repo) -> None:
+    """The repo was deleted and is brought back with all that it holds; raises QuotaExceeded."""
+    _charge(session, settings, repo.namespace, queries.held_by_repo(session, repo.id))
+
+
+def _charge(session: Session, settings: Settings, name: str, added: queries.Sizes) -> None:
+    total = queries.add_usage(session, name, added)
     if total is None:  # made by a release that knew no namespaces
-        ensure_namespace(session, repo.namespace, "open")
-        total = queries.add_usage(session, repo.namespace, added)
+        ensure_namespace(session, name, "open")
+        total = queries.add_usage(session, name, added)
     assert total is not None
     used = (total[0] - added[0], total[1] - added[1])
-    _require_within(repo.namespace, limits_of(settings, find_namespace(session, repo.namespace)), used, added)
+    _require_within(name, limits_of(settings, find_namespace(session, name)), used, added)
 
 
 def release(session: Session, repo: Repo) -> None:
-    """The repo is about to be deleted and holds nothing any more."""
+    """The repo is about to be deleted: its namespace pays no more, though it may be brought back for a while."""
     queries.lock_repo(session, repo.id)
     logical, stored = queries.held_by_repo(session, repo.id)
     queries.add_usage(session, repo.namespace, (-logical, -stored))

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
 from sqlalchemy.orm import Session
 
 from .. import models
-from ..accounts.principal import ADMIN, require_namespace
+from ..accounts.principal import ADMIN, require_namespace, require_user
 from ..accounts.queries import record
-from ..errors import RepoExists
-from ..http_context import Caller, HubDep, Segment
+from ..clock import in_seconds
+from ..context import Hub
+from ..errors import InvalidRequest, RepoExists
+from ..http_context import AfterRow, Caller, HubDep, Segment
 from ..names import split_repo_name
-from ..quotas.operations import release
-from ..schemas import NewRef, NewRepo, Ref, RefList, Repo, RepoChange, RepoList
+from ..schemas import (
+    DeletedRef,
+    DeletedRefList,
+    DeletedRepo,
+    DeletedRepoList,
+    NewRef,
+    NewRepo,
+    Ref,
+    RefList,
+    Repo,
+    RepoChange,
+    RepoList,
+    Undelete,
+)
 from . import operations, queries
 
 router = APIRouter(tags=["repos"])
@@ -81,16 +96,46 @@ def change_repo(*, namespace: Segment, name: Segment, body: RepoChange, hub: Hub
 
 @router.delete("/repos/{namespace}/{name}", status_code=204)
 def delete_repo(*, namespace: Segment, name: Segment, hub: HubDep, caller: Caller) -> Response:
-    """Delete a repo with its whole history."""
+    """Delete a repo with its whole history; for the grace period it can be brought back."""
 
     def delete(session: Session) -> None:
         repo = operations.writable_repo(session, caller, namespace, name, wanted=ADMIN)
-        record(session, caller.name, "repo.delete", repo.full_name)
-        release(session, repo)
-        queries.delete_repo(session, repo.id)
+        operations.delete_repo(session, caller, repo)
 
     hub.db.run(delete)
     return Response(status_code=204)
+
+
+@router.post("/repos/{namespace}/{name}/undelete")
+def undelete_repo(*, namespace: Segment, name: Segment, body: Undelete, hub: HubDep, caller: Caller) -> Repo:
+    """Bring back the repo of this name that was deleted last; 409 REPO_EXISTS when the name is taken meanwhile."""
+    repo = operations.undelete_repo(hub, caller, namespace, name, body.new_name)
+    with hub.db.snapshot() as session:
+        return _describe(repo, queries.find_head(session, repo))
+
+
+@router.get("/deleted-repos")
+def list_deleted_repos(
+    hub: HubDep,
+    caller: Caller,
+    namespace: str | None = None,
+    after: str | None = None,
+    limit: PageLimit = 100,
+) -> DeletedRepoList:
+    """Deleted repos that the caller can still bring back, by the names they had."""
+    require_user(caller)
+    with hub.db.snapshot() as session:
+        rows = queries.list_deleted_repos(
+            session,
+            in_seconds(-hub.settings.delete_grace_s),
+            caller=caller,
+            namespace=namespace,
+            after=_deleted_cursor(after) if after else None,
+            limit=limit + 1,
+        )
+    items = [_describe_deleted(hub, repo) for repo in rows[:limit]]
+    last = f"{rows[limit - 1].full_name}~{rows[limit - 1].id}" if len(rows) > limit else None
+    return DeletedRepoList(items=items, next=last)
 
 
 @router.get("/repos/{namespace}/{name}/refs")
@@ -116,6 +161,29 @@ def create_ref(*, namespace: Segment, name: Segment, body: NewRef, hub: HubDep, 
     return Ref(type=body.type, name=body.name, commit=commit.digest)
 
 
+@router.get("/repos/{namespace}/{name}/deleted-refs")
+def list_deleted_refs(
+    *,
+    namespace: Segment,
+    name: Segment,
+    hub: HubDep,
+    caller: Caller,
+    after: AfterRow = None,
+    limit: PageLimit = 100,
+) -> DeletedRefList:
+    """Branches and tags deleted within the grace period, newest first; POST one to ``refs`` to have it back."""
+    since = in_seconds(-hub.settings.delete_grace_s)
+    with hub.db.snapshot() as session:
+        repo = operations.writable_repo(session, caller, namespace, name)
+        rows = queries.list_ref_deletions(session, repo, since, after, limit + 1)
+    items = [
+        DeletedRef(type=note.detail["type"], name=note.detail["name"], commit=commit, deleted_at=note.at, by=note.user)
+        for note, commit in rows[:limit]
+        if commit is not None
+    ]
+    return DeletedRefList(items=items, next=rows[limit - 1][0].id if len(rows) > limit else None)
+
+
 @router.delete("/repos/{namespace}/{name}/refs/{kind}/{ref}", status_code=204)
 def delete_ref(
     *,
@@ -131,6 +199,26 @@ def delete_ref(
         repo = operations.writable_repo(session, caller, namespace, name)
         operations.delete_ref(session, caller, repo, kind, ref)
     return Response(status_code=204)
+
+
+def _deleted_cursor(after: str) -> tuple[str, str, int]:
+    full_name, _, number = after.rpartition("~")
+    if not number.isdigit():
+        raise InvalidRequest(f"{after[:200]!r} is no `next` of a page of deleted repos")
+    return (*split_repo_name(full_name), int(number))
+
+
+def _describe_deleted(hub: Hub, repo: models.Repo) -> DeletedRepo:
+    assert repo.deleted_at is not None
+    until = repo.deleted_at + timedelta(seconds=hub.settings.delete_grace_s)
+    return DeletedRepo.model_validate(
+        {
+            "name": repo.full_name,
+            "visibility": repo.visibility,
+            "deleted_at": repo.deleted_at,
+            "restorable_until": until,
+        }
+    )
 
 
 def _describe(repo: models.Repo, head: str | None) -> Repo:

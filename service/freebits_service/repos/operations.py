@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from sqlalchemy.orm import Session
 
-from ..accounts.principal import WRITE, Principal, require_read, require_write
+from ..accounts.principal import ADMIN, READ, WRITE, Principal, require_namespace, require_read, require_write
 from ..accounts.queries import ensure_namespace, record
+from ..clock import in_seconds
+from ..context import Hub
 from ..errors import (
     DefaultBranchInUse,
     InvalidName,
@@ -16,6 +20,7 @@ from ..errors import (
 )
 from ..models import Commit, Ref, Repo
 from ..names import DEFAULT_BRANCH, check_ref_name, check_segment, is_commit_id
+from ..quotas.operations import charge_again, release
 from . import queries
 
 
@@ -54,6 +59,47 @@ def create_repo(session: Session, caller: Principal, namespace: str, name: str, 
     return repo
 
 
+def delete_repo(session: Session, caller: Principal, repo: Repo) -> None:
+    """Delete a repo softly: it is invisible and its name free at once, `undelete_repo` brings it back for a time."""
+    record(session, caller.name, "repo.delete", repo.full_name, repo_id=repo.id)
+    release(session, repo)
+    queries.mark_deleted(session, repo)
+
+
+def undelete_repo(hub: Hub, caller: Principal, namespace: str, name: str, new_name: str | None) -> Repo:
+    """Bring back the repo of this name that was deleted last, under `new_name` if given.
+
+    Raises RepoNotFound when there is none that the caller may know of, Forbidden when they may not have deleted it,
+    RepoExists when the name is taken, QuotaExceeded, InvalidName.
+    """
+    since = in_seconds(-hub.settings.delete_grace_s)
+    with hub.db.transaction() as session:
+        repo = _find_deleted(session, caller, namespace, name, since)
+        wanted = check_segment(new_name, "repo name") if new_name is not None else name
+        if queries.find_repo(session, namespace, wanted) is not None:
+            raise RepoExists(
+                f"there is another repo {namespace}/{wanted} now; bring this one back under a new name "
+                f'(`freebits undelete {namespace}/{name} --as NEWNAME`, or {{"as": "NEWNAME"}})'
+            )
+        if not queries.unmark_deleted(session, repo.id, wanted, since):
+            raise RepoNotFound(f"{namespace}/{name}")
+        session.refresh(repo)
+        charge_again(session, hub.settings, repo)
+        record(session, caller.name, "repo.undelete", repo.full_name, repo_id=repo.id, was=f"{namespace}/{name}")
+    return repo
+
+
+def _find_deleted(session: Session, caller: Principal, namespace: str, name: str, since: datetime) -> Repo:
+    try:
+        found = queries.find_deleted_repo(session, check_segment(namespace), check_segment(name), since)
+    except InvalidName:
+        found = None
+    if found is None or not caller.may(READ, namespace, name):
+        raise RepoNotFound(f"{namespace[:96]}/{name[:96]}")
+    require_namespace(caller, namespace, name, wanted=ADMIN)
+    return found
+
+
 def resolve_revision(session: Session, repo: Repo, revision: str) -> Commit:
     """The commit that a branch, tag or commit id names; raises RevisionNotFound."""
     if is_commit_id(revision):
@@ -86,9 +132,10 @@ def delete_ref(session: Session, caller: Principal, repo: Repo, kind: str, name:
     """Remove a branch or tag; raises RevisionNotFound, DefaultBranchInUse."""
     if kind == "branch" and name == repo.default_branch:
         raise DefaultBranchInUse(f"{name!r} is the default branch of {repo.full_name} and cannot be deleted")
-    if not queries.delete_ref(session, repo.id, kind, name):
+    commit = queries.delete_ref(session, repo.id, kind, name)
+    if commit is None:
         raise RevisionNotFound(repo.full_name, name[:255])
-    record(session, caller.name, "ref.delete", repo.full_name, type=kind, name=name)
+    record(session, caller.name, "ref.delete", repo.full_name, type=kind, name=name, commit=commit)
 
 
 def find_branch(session: Session, repo: Repo, name: str) -> tuple[Ref, Commit] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from sqlalchemy import ColumnElement, Select, delete, select, tuple_, union, update
 from sqlalchemy.orm import Session
@@ -10,12 +11,13 @@ from sqlalchemy.orm import Session
 from ..accounts.principal import Principal, private_of
 from ..clock import now
 from ..db import batches
-from ..models import Commit, Ref, Repo
+from ..models import Audit, Commit, Ref, Repo
 
 
 def find_repo(session: Session, namespace: str, name: str) -> Repo | None:
-    """The repo of this name."""
-    return session.scalar(select(Repo).where(Repo.namespace == namespace, Repo.name == name))
+    """The repo of this name that has not been deleted."""
+    statement = select(Repo).where(Repo.namespace == namespace, Repo.name == name, Repo.deleted_at.is_(None))
+    return session.scalar(statement)
 
 
 def find_repos(session: Session, full_names: Sequence[str]) -> Sequence[Repo]:
@@ -45,9 +47,56 @@ def set_visibility(session: Session, repo_id: int, visibility: str) -> None:
     session.execute(update(Repo).where(Repo.id == repo_id).values(visibility=visibility))
 
 
-def delete_repo(session: Session, repo_id: int) -> None:
-    """Remove a repo with its history; its blobs become collectable."""
-    session.execute(delete(Repo).where(Repo.id == repo_id))
+def mark_deleted(session: Session, repo: Repo) -> None:
+    """Delete a repo softly: nobody finds it any more and its name is free; the rows stay for the grace period."""
+    repo.name, repo.deleted_name, repo.deleted_at = f"~{repo.id}", repo.name, now()
+    session.flush()
+
+
+def unmark_deleted(session: Session, repo_id: int, name: str, since: datetime) -> bool:
+    """Bring back a repo deleted after `since` under a free name; False when it is gone for good."""
+    statement = (
+        update(Repo)
+        .where(Repo.id == repo_id, Repo.deleted_at > since, Repo.purging.is_(False))
+        .values(name=name, deleted_name=None, deleted_at=None)
+        .returning(Repo.id)
+    )
+    return session.scalar(statement) is not None
+
+
+def find_deleted_repo(session: Session, namespace: str, name: str, since: datetime) -> Repo | None:
+    """The repo of this name that was deleted last, after `since`."""
+    statement = (
+        select(Repo)
+        .where(Repo.namespace == namespace, Repo.deleted_name == name)
+        .where(Repo.deleted_at > since, Repo.purging.is_(False))
+        .order_by(Repo.deleted_at.desc(), Repo.id.desc())
+        .limit(1)
+    )
+    return session.scalar(statement)
+
+
+def list_deleted_repos(
+    session: Session,
+    since: datetime,
+    *,
+    caller: Principal,
+    namespace: str | None,
+    after: tuple[str, str, int] | None,
+    limit: int,
+) -> Sequence[Repo]:
+    """Repos deleted after `since` that the caller could bring back, by the names they had."""
+    statement = (
+        select(Repo)
+        .where(Repo.deleted_at > since, Repo.purging.is_(False), private_of(caller))
+        .order_by(Repo.namespace, Repo.deleted_name, Repo.id)
+        .limit(limit)
+    )
+    if namespace is not None:
+        statement = statement.where(Repo.namespace == namespace)
+    if after is not None:
+        statement = statement.where(tuple_(Repo.namespace, Repo.deleted_name, Repo.id) > tuple_(*after))
+    return session.scalars(statement).all()
 
 
 def list_repos(
@@ -65,7 +114,8 @@ def list_repos(
     """
 
     def page(condition: ColumnElement[bool]) -> Select[int]:
-        some = select(Repo.id).where(condition).order_by(Repo.namespace, Repo.name).limit(limit)
+        kept = select(Repo.id).where(condition, Repo.deleted_at.is_(None))
+        some = kept.order_by(Repo.namespace, Repo.name).limit(limit)
         if namespace is not None:
             some = some.where(Repo.namespace == namespace)
         return some if after is None else some.where(tuple_(Repo.namespace, Repo.name) > tuple_(*after))
@@ -119,10 +169,30 @@ def move_ref(session: Session, repo_id: int, name: str, *, expected_id: int, com
     return session.scalar(statement) is not None
 
 
-def delete_ref(session: Session, repo_id: int, kind: str, name: str) -> bool:
-    """Remove a ref; False when there is none."""
-    statement = delete(Ref).where(Ref.repo_id == repo_id, Ref.kind == kind, Ref.name == name).returning(Ref.id)
-    return session.scalar(statement) is not None
+def delete_ref(session: Session, repo_id: int, kind: str, name: str) -> str | None:
+    """Remove a ref; the commit it was at, None when there is no such ref."""
+    statement = delete(Ref).where(Ref.repo_id == repo_id, Ref.kind == kind, Ref.name == name).returning(Ref.commit_id)
+    row = session.scalar(statement)
+    return None if row is None else session.get_one(Commit, row).digest
+
+
+def list_ref_deletions(
+    session: Session, repo: Repo, since: datetime, after: int | None, limit: int
+) -> Sequence[tuple[Audit, str | None]]:
+    """Notes of branches and tags deleted after `since`, newest first, below note `after`.
+
+    With each the commit it was at, None when it is none of this repo's (an earlier repo had the same name).
+    """
+    statement = (
+        select(Audit, Commit.digest)
+        .outerjoin(Commit, (Commit.repo_id == repo.id) & (Commit.digest == Audit.detail["commit"].as_string()))
+        .where(Audit.repo == repo.full_name, Audit.at > since, Audit.action == "ref.delete")
+        .order_by(Audit.id.desc())
+        .limit(limit)
+    )
+    if after is not None:
+        statement = statement.where(Audit.id < after)
+    return [(note, digest) for note, digest in session.execute(statement)]
 
 
 def find_commit(session: Session, repo_id: int, digest: str) -> Commit | None:

@@ -25,7 +25,21 @@ from .fields import Answer, ErrorBody, Request
 from .jobs import Job, JobList, Worker, WorkerList
 from .oidc import FinishedLogin, Login, NewLogin
 from .quotas import QuotaChange, Recount, Recounted, Usage
-from .repos import NewRef, NewRepo, Ref, RefList, Repo, RepoChange, RepoList
+from .repos import (
+    DeletedRef,
+    DeletedRefList,
+    DeletedRepo,
+    DeletedRepoList,
+    NewRef,
+    NewRepo,
+    Ref,
+    RefList,
+    Repo,
+    RepoChange,
+    RepoList,
+    Undelete,
+)
+from .tensors import SharedTensor, SharedTensorList, Tensor, TensorList
 from .uploads import NewUpload, Part, PartUrl, PartUrls, Upload
 
 __all__ = [
@@ -36,6 +50,10 @@ __all__ = [
     "Commit",
     "CommitList",
     "DeleteFile",
+    "DeletedRef",
+    "DeletedRefList",
+    "DeletedRepo",
+    "DeletedRepoList",
     "Entry",
     "ErrorBody",
     "FinishedLogin",
@@ -69,9 +87,14 @@ __all__ = [
     "RepoChange",
     "RepoList",
     "Request",
+    "SharedTensor",
+    "SharedTensorList",
+    "Tensor",
+    "TensorList",
     "TokenFacts",
     "TokenList",
     "Tree",
+    "Undelete",
     "Upload",
     "Usage",
     "User",

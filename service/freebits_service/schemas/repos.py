@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
 
 from .fields import Answer, CommitId, Request, Visibility
 
@@ -29,6 +31,46 @@ class Repo(Answer):
     default_branch: str
     created_at: datetime
     head: CommitId | None
+
+
+class Undelete(Request):
+    """Bring back a deleted repo, under another name (``as``) if its own is taken."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    new_name: Annotated[str | None, Field(alias="as")] = None
+
+
+class DeletedRepo(Answer):
+    """A deleted repo under the name it had."""
+
+    name: str
+    visibility: Visibility
+    deleted_at: datetime
+    restorable_until: datetime
+
+
+class DeletedRepoList(Answer):
+    """A page of deleted repos; `next` goes into ``after`` for the following page."""
+
+    items: list[DeletedRepo]
+    next: str | None
+
+
+class DeletedRef(Answer):
+    """A deleted branch or tag, the commit it was at, and who deleted it."""
+
+    type: Literal["branch", "tag"]
+    name: str
+    commit: CommitId
+    deleted_at: datetime
+    by: str
+
+
+class DeletedRefList(Answer):
+    """A page of deleted refs, newest first; it may be shorter than asked for. `next` goes into ``after``."""
+
+    items: list[DeletedRef]
+    next: int | None
 
 
 class RepoList(Answer):

@@ -79,6 +79,12 @@ def tree_digest(page_digests: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(page_digests).encode()).hexdigest()
 
 
+def leaves_digest(leaves: Iterable[Leaf]) -> str:
+    """Names a page by its files."""
+    lines = "".join(f"{leaf.sha256} {leaf.nbytes} {leaf.path}\n" for leaf in leaves)
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
 def ancestors(path: str) -> list[str]:
     """The directories a path lies in, outermost first."""
     parts = path.split("/")
@@ -200,5 +206,4 @@ def _cut(leaves: Sequence[Leaf]) -> tuple[list[NewPage], list[Leaf]]:
 
 
 def _page(leaves: Sequence[Leaf]) -> NewPage:
-    lines = "".join(f"{leaf.sha256} {leaf.nbytes} {leaf.path}\n" for leaf in leaves)
-    return NewPage(tuple(leaves), hashlib.sha256(lines.encode()).hexdigest())
+    return NewPage(tuple(leaves), leaves_digest(leaves))

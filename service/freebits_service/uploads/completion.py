@@ -26,10 +26,15 @@ from ..clock import in_seconds
 from ..context import Hub
 from ..errors import DigestMismatch, PartsMissing, UploadNotFound
 from ..jobs.queries import cancel_jobs_of_blob
-from ..models import Upload
+from ..models import Blob, Upload
+from ..tensors.digests import ContainerIndexer, TensorDigest
+from ..tensors.queries import add_tensors, forget_tensors, set_tensor_count
 from . import queries, staging
 from .operations import describe, find, record_upload
 from .staging import FoundUpload
+
+MAX_TENSORS = 1 << 15  # of a container that is indexed while a request waits; others by ``fsck --rebuild-tensors``
+Tensors = list[TensorDigest] | None
 
 
 def complete(hub: Hub, caller: Principal, namespace: str, name: str, upload_id: str) -> schemas.Upload:
@@ -41,8 +46,8 @@ def complete(hub: Hub, caller: Principal, namespace: str, name: str, upload_id: 
         found = find(hub, caller, namespace, name, upload_id)
         if found.row.state == "receiving":
             _finish(hub, found)
-            _verify(hub, found)
-            _keep(hub, caller, found)
+            tensors = _verify(hub, found)
+            _keep(hub, caller, found, tensors)
         return describe(hub, caller, namespace, name, upload_id)
 
 
@@ -59,17 +64,23 @@ def _finish(hub: Hub, found: FoundUpload) -> None:
         raise PartsMissing(range(found.part_count)) from None
 
 
-def _verify(hub: Hub, found: FoundUpload) -> None:
-    """Raises DigestMismatch; parts that the disk lost are forgotten and raise PartsMissing instead."""
+def _verify(hub: Hub, found: FoundUpload) -> Tensors:
+    """The tensors seen on the way, None when nobody looked.
+
+    Raises DigestMismatch; parts that the disk lost are forgotten and raise PartsMissing instead.
+    """
     row = found.row
+    tensors: list[TensorDigest] = []
+    indexer = ContainerIndexer(tensors.extend, MAX_TENSORS)
     with ThreadPoolExecutor(1) as side:
         as_sent = side.submit(_check_as_sent, hub, found)
         try:
             if row.encoding == "freebits":
                 with hub.store.open(row.staging) as reader:
-                    check_container(reader, row.nbytes, row.sha256)
+                    check_container(reader, row.nbytes, row.sha256, indexer)
         finally:
             as_sent.result()  # comes before anything a container says of itself
+    return None if indexer.finish() is None else tensors
 
 
 def _check_as_sent(hub: Hub, found: FoundUpload) -> None:
@@ -96,13 +107,15 @@ def _damaged_parts(hub: Hub, found: FoundUpload) -> list[int]:
     return damaged
 
 
-def _keep(hub: Hub, caller: Principal, found: FoundUpload) -> None:
+def _keep(hub: Hub, caller: Principal, found: FoundUpload, tensors: Tensors) -> None:
     # Run again when the same content was completed by another upload at this moment.
-    if hub.db.run(lambda session: _make_known(hub, session, caller, found)):
+    if hub.db.run(lambda session: _make_known(hub, session, caller, found, tensors)):
         hub.store.delete(found.row.staging)
 
 
-def _make_known(hub: Hub, session: Session, caller: Principal, found: FoundUpload) -> bool:
+def _make_known(
+    hub: Hub, session: Session, caller: Principal, found: FoundUpload, tensors: Tensors
+) -> bool:
     """One transaction: upload complete, blob there. True when the blob was there and the object is not needed."""
     row = found.row
     if not queries.complete_upload(session, row.id, in_seconds(hub.settings.upload_ttl_s)):
@@ -115,10 +128,14 @@ def _make_known(hub: Hub, session: Session, caller: Principal, found: FoundUploa
         blobs.add_raw_blob(session, row.sha256, row.nbytes, row.staging)
         return False
     if blob is None:
-        blobs.add_encoded_blob(session, row.sha256, row.nbytes, row.staging, stored)
+        _index(session, blobs.add_encoded_blob(session, row.sha256, row.nbytes, row.staging, stored), tensors)
+        return False
+    if blob.damaged_at is not None:
+        _heal(session, blob, row)
         return False
     if row.encoding == "freebits" and blobs.swap_to_container(session, blob.id, row.staging, stored):
         cancel_jobs_of_blob(session, blob.id, "a client sent the container")
+        _index(session, blob, tensors)
         return False
     return True
 
@@ -130,6 +147,20 @@ def _is_unneeded(session: Session, row: Upload) -> bool:
     if upload is None or upload.state != "complete":
         raise UploadNotFound(row.id)
     return not blobs.is_key_in_use(session, row.staging)
+
+
+def _heal(session: Session, blob: Blob, row: Upload) -> None:
+    if row.encoding == "identity":
+        blobs.heal_with_raw(session, blob.id, row.staging)
+    else:
+        blobs.heal_with_container(session, blob.id, row.staging, (row.stored_nbytes, row.stored_sha256))
+
+
+def _index(session: Session, blob: Blob, tensors: Tensors) -> None:
+    if tensors is not None:
+        forget_tensors(session, blob.id)
+        add_tensors(session, blob.id, tensors)
+        set_tensor_count(session, blob.id, len(tensors))
 
 
 _busy: set[str] = set()

@@ -31,7 +31,8 @@ from ..context import Hub
 from ..errors import StorageFull, Unavailable
 from ..jobs import queries
 from ..models import Blob, Job
-from .encoder import Encode, Encoded, EncoderProcess, Verify
+from ..tensors.queries import add_tensors, forget_tensors, set_tensor_count
+from .encoder import Encode, Encoded, EncoderProcess, Verified, Verify
 
 log = structlog.get_logger()
 NOT_SMALLER = "kept as it is: encoding does not make it smaller"
@@ -93,14 +94,27 @@ class EncodeSteps:
         }
 
     def verify(self, job_id: int, attempt: int, container: Container) -> None:
-        """Finish the container, decode it and compare digests; raises EncodingFailed when they differ."""
+        """Finish the container, decode it and compare digests; raises EncodingFailed when they differ.
+
+        The same pass fills the tensor index. What it says holds for the blob however it is stored, so it may be there
+        before the swap; it counts only when it is whole.
+        """
         blob = self._blob(job_id, attempt)
         if blob is None:
             return
         log.info("verifying")
         self.hub.store.finish(container["key"])
         task = Verify(container["key"], container["nbytes"], container["sha256"], blob.nbytes, blob.sha256)
-        self.encoder.run(task, lambda _: self._note(job_id, attempt, blob.nbytes))
+        self._index(job_id, attempt, lambda session: forget_tensors(session, blob.id))
+        verified = self.encoder.run(
+            task,
+            lambda _: self._note(job_id, attempt, blob.nbytes),
+            lambda found: self._index(job_id, attempt, lambda session: add_tensors(session, blob.id, found)),
+        )
+        assert isinstance(verified, Verified)
+        count = verified.tensor_count
+        if count is not None:
+            self._index(job_id, attempt, lambda session: set_tensor_count(session, blob.id, count))
 
     def swap(self, job_id: int, attempt: int, container: Container) -> None:
         """Serve the blob from the container from now on, and end the job."""
@@ -125,6 +139,15 @@ class EncodeSteps:
             return session.get(Blob, job.blob_id) if job is not None else None
 
         return self._run(find)
+
+    def _index(self, job_id: int, attempt: int, write: Callable[[Session], None]) -> None:
+        """Write to the tensor index, if this attempt is still the current one: no two write about one blob."""
+
+        def write_if_held(session: Session) -> None:
+            if queries.hold_attempt(session, job_id, attempt, self.worker_id) is not None:
+                write(session)
+
+        self._run(write_if_held)
 
     def _note(self, job_id: int, attempt: int, nbytes: int) -> bool:
         return self._run(lambda session: queries.set_progress(session, job_id, attempt, self.worker_id, nbytes))

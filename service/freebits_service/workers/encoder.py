@@ -13,7 +13,7 @@ import multiprocessing
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, BinaryIO, cast
@@ -27,6 +27,7 @@ from ..blobs.store import BlobStore
 from ..blobs.verify import check_bytes, check_container
 from ..errors import DigestMismatch, StorageFull, Unavailable
 from ..settings import MIB, Settings
+from ..tensors.digests import ContainerIndexer, TensorDigest
 
 PROGRESS_EVERY_S = 0.5
 
@@ -74,7 +75,16 @@ class Encoded:
     encode_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """The container is what it should be; so many tensors were found in it on the way."""
+
+    tensor_count: int | None
+
+
 Task = Encode | Verify
+Result = Encoded | Verified
+KeepTensors = Callable[[Sequence[TensorDigest]], None]
 
 
 class EncoderProcess:
@@ -87,8 +97,11 @@ class EncoderProcess:
         self._connection: Connection[Any, Any] | None = None
         self._stopped = threading.Event()
 
-    def run(self, task: Task, still_wanted: Callable[[int], bool]) -> Encoded | None:
+    def run(self, task: Task, still_wanted: Callable[[int], bool], keep_tensors: KeepTensors | None = None) -> Result:
         """Do a task; `still_wanted(nbytes done)` is asked every so often and may end it.
+
+        `keep_tensors` is given the tensors that a verification finds, batch by batch, before it is known whether they
+        are true.
 
         Raises EncodingFailed, StorageFull, Unavailable, EncoderDied, Cancelled.
         """
@@ -98,7 +111,7 @@ class EncoderProcess:
             connection = self._connected()
             try:
                 connection.send(task)
-                return self._await_result(connection, still_wanted)
+                return self._await_result(connection, still_wanted, keep_tensors)
             except (EOFError, OSError):
                 if self._stopped.is_set():
                     threading.Event().wait()  # the worker is ending; this is no failure of the job
@@ -115,7 +128,12 @@ class EncoderProcess:
         if process is not None:
             process.kill()
 
-    def _await_result(self, connection: Connection[Any, Any], still_wanted: Callable[[int], bool]) -> Encoded | None:
+    def _await_result(
+        self,
+        connection: Connection[Any, Any],
+        still_wanted: Callable[[int], bool],
+        keep_tensors: KeepTensors | None,
+    ) -> Result:
         done_nbytes = 0
         while True:
             while not connection.poll(self._settings.heartbeat_s):
@@ -124,13 +142,16 @@ class EncoderProcess:
             kind, value = connection.recv()
             if kind == "progress":
                 done_nbytes = value
+            elif kind == "tensors":
+                if keep_tensors is not None:
+                    keep_tensors(value)
             elif kind == "wait":
                 error_type, message = value
                 raise error_type(message)
             elif kind == "failed":
                 raise EncodingFailed(value)
             else:
-                result: Encoded | None = value
+                result: Result = value
                 return result
 
     def _connected(self) -> Connection[Any, Any]:
@@ -174,8 +195,7 @@ def _answer(store: BlobStore, task: Task, connection: Connection[Any, Any]) -> t
     try:
         if isinstance(task, Encode):
             return "done", _encode(store, task, connection)
-        _verify(store, task)
-        return "done", None
+        return "done", _verify(store, task, connection)
     except (StorageFull, Unavailable) as error:
         return "wait", (type(error), error.message)
     except BrokenPipeError:
@@ -207,7 +227,9 @@ def _encode(store: BlobStore, task: Encode, connection: Connection[Any, Any]) ->
     return Encoded(container.nbytes, container.sha256, encode_s)
 
 
-def _verify(store: BlobStore, task: Verify) -> None:
+def _verify(store: BlobStore, task: Verify, connection: Connection[Any, Any]) -> Verified:
+    indexer = ContainerIndexer(lambda tensors: connection.send(("tensors", tensors)))
     with store.open(task.key) as container:
         check_bytes(container, task.stored_nbytes, task.stored_sha256)
-        check_container(container, task.nbytes, task.sha256)
+        check_container(container, task.nbytes, task.sha256, indexer)
+    return Verified(indexer.finish())

@@ -20,12 +20,12 @@ from typing import NoReturn
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from ..collection.operations import collect_in_turn
 from ..context import Hub, open_hub
 from ..errors import DatabaseUnavailable, ServiceError
 from ..jobs import queries
 from ..migrate import require_current
 from ..settings import Settings
-from .collect import collect
 from .dispatch import Dispatcher, WorkerIdentity
 from .encode import EncodeSteps
 from .encoder import EncoderProcess
@@ -137,7 +137,7 @@ def _work(dispatcher: Dispatcher, stopping: threading.Event) -> None:
 
 def _collect(dispatcher: Dispatcher) -> None:
     if dispatcher.leads():
-        collect(dispatcher.hub)
+        collect_in_turn(dispatcher.hub)
 
 
 def _end(dispatcher: Dispatcher, encoder: EncoderProcess) -> NoReturn:

@@ -7,7 +7,7 @@ from alembic import op
 
 from freebits_service.migrate import add_index
 
-revision = "0003"
+revision = "0002"
 down_revision = "0001"
 branch_labels = None
 depends_on = None

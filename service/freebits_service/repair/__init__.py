@@ -1,0 +1,1 @@
+"""Database against store: what fits together, what is damaged, what can be put right."""

@@ -1,0 +1,1 @@
+"""What tensors files hold, and which files share them."""
