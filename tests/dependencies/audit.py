@@ -27,7 +27,7 @@ INDEX = os.environ.get("PIP_INDEX_URL", "https://pypi.org/simple").rstrip("/")
 EXTRAS = ("service",)
 # Permissive, or copyleft of single files and libraries; nothing that reaches into the hub's own code or forbids a use.
 ALLOWED = re.compile(
-    r"MIT|MIT License|Apache-2\.0|Apache Software License|Apache License 2\.0|BSD|BSD License|BSD-[23]-Clause"
+    r"MIT|MIT-0|MIT License|Apache-2\.0|Apache Software License|Apache License 2\.0|BSD|BSD License|BSD-[23]-Clause"
     r"|3-Clause BSD License|0BSD|ISC|ISC License \(ISCL\)|PSF-2\.0|Python Software Foundation License|Zlib|CC0-1\.0"
     r"|BSL-1\.0|Unlicense|Mozilla Public License 2\.0 \(MPL 2\.0\)|MPL-2\.0"
     r"|LGPL-3\.0-only|LGPL-3\.0-or-later|CNRI-Python"

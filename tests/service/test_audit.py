@@ -95,12 +95,16 @@ def _walk(client: Any, hub: Hub) -> list[tuple[str, str, Callable[[], Any]]]:
         ("POST", f"{api}/jobs/{{job_id}}/cancel", lambda: client.post(f"/jobs/{_only_job(hub)}/cancel")),
         ("POST", f"{api}/jobs/{{job_id}}/retry", lambda: client.post(f"/jobs/{_only_job(hub)}/retry")),
         ("DELETE", path, lambda: client.request("DELETE", f"/repos/{repo}")),
-        ("DELETE", f"{api}/users/{{name}}", lambda: client.request("DELETE", "/users/bob")),
+        ("POST", f"{path}/undelete", lambda: client.post(f"/repos/{repo}/undelete", json={})),
+        ("DELETE", f"{api}/users/{{name}}", lambda: client.request("DELETE", "/users/carl")),
     ]
 
 
-def test_every_mutating_route_is_recorded(client: Any, hub: Hub) -> None:
+def test_every_mutating_route_is_recorded(make_hub: Callable[..., Hub], make_client: Callable[[Hub], Any]) -> None:
     """Each of them writes one line with user, token, address and request id; a route that is new here fails."""
+    hub = make_hub(delete_grace_s=3600)
+    client = make_client(hub)
+    client.new_user("carl")
     walk = _walk(client, hub)
     routes = {
         (method.upper(), route)

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from freebits_service.accounts.principal import Principal, readable_by
 from freebits_service.accounts.queries import set_last_used
 from freebits_service.clock import now
+from freebits_service.collection.operations import collect
 from freebits_service.context import Hub
 from freebits_service.models import Repo, Token
 
@@ -63,6 +64,7 @@ def _invisible_to(client: Any, openapi: dict[str, Any]) -> None:
         "NewCommit": {"parent": None, "message": "m", "operations": []},
         "NewRef": {"type": "tag", "name": "v", "target": "main"},
         "RepoChange": {"visibility": "public"},
+        "Undelete": {"as": "again"},
     }
     walked = 0
     for route, operations in openapi["paths"].items():
@@ -177,8 +179,8 @@ def test_tokens_die_with_their_user(client: Any, how: str) -> None:
         assert user.get("/whoami").status_code == 401
 
 
-def test_names_are_shared_and_never_inherited(client: Any) -> None:
-    """A name is a user's or an organization's; one with repos cannot become free."""
+def test_names_are_shared_and_never_inherited(hub: Hub, client: Any) -> None:
+    """A name is a user's or an organization's; one with repos, also deleted ones, cannot become free."""
     client.new_user("taken")
     client.post("/orgs", json={"name": "lab"})
     assert client.post("/orgs", json={"name": "taken"}).json()["code"] == "USER_EXISTS"
@@ -187,6 +189,8 @@ def test_names_are_shared_and_never_inherited(client: Any) -> None:
         client.new_repo(repo)
         assert client.request("DELETE", path).json()["code"] == "NAMESPACE_IN_USE"
         client.request("DELETE", f"/repos/{repo}")
+        assert client.request("DELETE", path).json()["code"] == "NAMESPACE_IN_USE"
+        collect(hub, least_grace_s=0)
         assert client.request("DELETE", path).status_code == 204
     assert client.post("/orgs", json={"name": "taken"}).status_code == 201
 

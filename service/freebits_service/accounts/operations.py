@@ -128,7 +128,9 @@ def require_no_repos(session: Session, namespace: str) -> None:
     """Raises NamespaceInUse: a name with repos must not become free, or the next owner would inherit them."""
     if queries.has_repos(session, namespace):
         raise NamespaceInUse(
-            f"{namespace!r} has repos; delete them first (`freebits rm {namespace}/NAME --repo`)", namespace=namespace
+            f"{namespace!r} has repos; delete them first (`freebits rm {namespace}/NAME --repo`) and wait until they "
+            "can no longer be brought back (the setting delete_grace_s)",
+            namespace=namespace,
         )
 
 
