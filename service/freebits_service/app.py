@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 
 import structlog
 from fastapi import FastAPI
-from prometheus_client import CollectorRegistry
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
@@ -21,11 +21,11 @@ from .accounts.last_use import LastUse
 from .audit import endpoints as audit
 from .commits import endpoints as commits
 from .context import Hub, open_hub
+from .db import Database
 from .downloads import endpoints as downloads
 from .downloads.leases import FLUSH_S, OpenBlobs
 from .errors import ServiceError
 from .jobs import endpoints as jobs
-from .metrics import DatabaseCollector
 from .middleware import LimitJson, Observe, RoutePath
 from .oidc import endpoints as oidc
 from .oidc.issuer import Issuer
@@ -33,7 +33,9 @@ from .orgs import endpoints as orgs
 from .quotas import endpoints as quotas
 from .rates.limits import RateLimits
 from .rates.middleware import LimitRates
+from .readiness import Readiness
 from .repos import endpoints as repos
+from .samples.operations import Samples
 from .schemas import ErrorBody
 from .settings import Settings
 from .tensors import endpoints as tensors
@@ -42,6 +44,7 @@ from .uploads import endpoints as uploads
 PREFIX = "/api/v1"
 READER_THREADS = 32
 WRITER_THREADS = 32  # they wait for disks and stores, so their number has nothing to do with that of the cores
+OBSERVING_CONNECTIONS = 3  # two that readiness asks through, one for samples
 
 
 def create_app(settings: Settings, hub: Hub | None = None) -> FastAPI:
@@ -63,8 +66,10 @@ def create_app(settings: Settings, hub: Hub | None = None) -> FastAPI:
     app.state.oidc_issuer = Issuer(settings) if settings.oidc_issuer else None
     app.state.readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="reader")
     app.state.writers = ThreadPoolExecutor(WRITER_THREADS, thread_name_prefix="writer")
-    app.state.metrics = CollectorRegistry()
-    app.state.metrics.register(DatabaseCollector(app.state.hub.db))
+    app.state.observing = Database(app.state.hub.settings.sqlalchemy_url, connections=OBSERVING_CONNECTIONS)
+    app.state.readiness = Readiness(app.state.hub, app.state.observing)
+    app.state.samples = Samples(app.state.observing, settings.statistics_interval_s)
+    app.state.draining = threading.Event()
     app.include_router(health.router)
     for feature in (accounts, oidc, orgs, quotas, audit, repos, commits, uploads, downloads, tensors, jobs):
         app.include_router(feature.router, prefix=PREFIX)
@@ -72,7 +77,7 @@ def create_app(settings: Settings, hub: Hub | None = None) -> FastAPI:
     app.add_middleware(RoutePath)
     app.add_middleware(LimitJson, max_nbytes=settings.max_json_nbytes)
     app.add_middleware(LimitRates, limits=app.state.rate_limits)
-    app.add_middleware(Observe)
+    app.add_middleware(Observe, draining=app.state.draining)
     if settings.forwarded_allow:
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=settings.forwarded_allow)
     return app
@@ -95,6 +100,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
                 await rhythm
         await run_in_threadpool(_logged, "last use of tokens", lambda: last_use.flush(hub.db))
         app.state.readers.shutdown(wait=False, cancel_futures=True)
+        app.state.observing.close()
 
 
 async def _repeat(every_s: float, what: str, action: Callable[[], None]) -> None:

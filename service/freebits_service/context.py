@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .blobs.measured import measured
 from .blobs.opening import open_store
 from .blobs.store import BlobStore
 from .db import Database
@@ -21,7 +22,7 @@ class Hub:
 
 def open_hub(settings: Settings) -> Hub:
     """Open the database and the store that the settings name; raises StorageFull when the disk is full."""
-    return Hub(settings, open_database(settings), open_store(settings))
+    return Hub(settings, open_database(settings), measured(open_store(settings)))
 
 
 def open_database(settings: Settings) -> Database:

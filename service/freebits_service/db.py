@@ -23,6 +23,7 @@ from sqlalchemy.orm import Session
 
 from .errors import DatabaseUnavailable, InvalidRequest, StorageFull
 from .models.tables import Base
+from .statement_metrics import observe
 
 BUSY_TIMEOUT_MS = 30_000
 CONNECTIONS = 20
@@ -70,6 +71,7 @@ class Database:
             self._reading_engine = self._engine.execution_options(
                 isolation_level="REPEATABLE READ", postgresql_readonly=True
             )
+        observe(self._engine)
         self._writing_engine = self._engine.execution_options(**{_WRITES: True})
 
     @property

@@ -18,6 +18,7 @@ ServiceError
   Unavailable                                      something the hub stands on is away; try again later
     DatabaseUnavailable  StoreUnavailable
   DatabaseNotMigrated                              the tables are of another release
+  ShuttingDown                                     this process ends; another one goes on
 """
 
 from __future__ import annotations
@@ -344,3 +345,12 @@ class BlobDamaged(ServiceError):
             "file again, or have the hub's administrator restore it and run `freebits fsck`",
             sha256=sha256,
         )
+
+
+class ShuttingDown(ServiceError):
+    """The hub process is being stopped and cut the request; nothing of it counts."""
+
+    code = "SHUTTING_DOWN"
+
+    def __init__(self) -> None:
+        super().__init__("this hub process is being stopped; send the request again")

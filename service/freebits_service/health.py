@@ -1,41 +1,40 @@
-"""``/healthz`` (the process answers), ``/readyz`` (it can serve) and ``/metrics``."""
+"""``/healthz`` (the process answers), ``/readyz`` (it can serve) and ``/metrics``; none waits for what may hang."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from sqlalchemy import select
 
 from . import metrics
-from .http_context import HubDep
-from .models import Repo
+from .readiness import Readiness
+from .samples.operations import Samples
 
 router = APIRouter(tags=["health"])
 
 
 @router.get("/healthz")
-def healthz() -> dict[str, str]:
-    """The process is there."""
+async def healthz() -> dict[str, str]:
+    """The process is there, whatever became of database and store."""
     return {"status": "ok"}
 
 
-@router.get("/readyz")
-def readyz(hub: HubDep) -> JSONResponse:
-    """The database and the store answer and there is room; 503 otherwise."""
-    hub.store.check()
-    with hub.db.snapshot() as session:
-        session.execute(select(Repo.id).limit(1))
-    free = hub.store.free_nbytes()
-    has_room = free is None or free >= hub.settings.min_free_nbytes
-    return JSONResponse(
-        {"status": "ok" if has_room else "no room", "free_nbytes": free},
-        status_code=200 if has_room else 503,
-    )
+@router.get("/readyz", responses={503: {"description": "down, or being stopped"}})
+async def readyz(request: Request) -> JSONResponse:
+    """Whether requests can be served, and if not, which dependency is down; 503 also while being stopped."""
+    readiness: Readiness = request.app.state.readiness
+    checks = await readiness.findings()
+    is_up = all(check["status"] == "ok" for check in checks.values())
+    is_stopping = request.app.state.draining.is_set()
+    status = "stopping" if is_stopping else "ok" if is_up else "down"
+    return JSONResponse({"status": status, "checks": checks}, status_code=200 if status == "ok" else 503)
 
 
 @router.get("/metrics")
-def read_metrics(request: Request) -> Response:
-    """Prometheus text format."""
-    registry: CollectorRegistry = request.app.state.metrics
+async def read_metrics(request: Request) -> Response:
+    """Prometheus text format: counters of this process, and what was last sampled of the whole hub."""
+    samples: Samples = request.app.state.samples
+    await samples.refresh()
+    registry = CollectorRegistry()
+    registry.register(samples)
     return Response(generate_latest(metrics.PROCESS) + generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

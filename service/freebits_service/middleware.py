@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import time
 from contextlib import suppress
 
@@ -11,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import metrics
-from .errors import TooLarge
+from .errors import ShuttingDown, TooLarge
 from .http_errors import error_response, unexpected
 from .request_context import begin_context
 from .request_ids import begin_request
@@ -22,11 +24,12 @@ log = structlog.get_logger()
 class Observe:
     """Gives the request an id, logs it without its headers and query, and counts it."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, draining: threading.Event) -> None:
         self._app = app
+        self._draining = draining
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on and note how it ended."""
+        """Pass the request on and note how it ended. A hub that is being stopped lets go of connections."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -40,14 +43,19 @@ class Observe:
             nonlocal status, sent_nbytes
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+                leave = [(b"connection", b"close")] if self._draining.is_set() else []
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode()), *leave]
             else:
                 sent_nbytes += len(message.get("body", b""))
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        with structlog.contextvars.bound_contextvars(request_id=request_id), metrics.RUNNING.track_inprogress():
             try:
                 await self._app(scope, receive, observed)
+            except asyncio.CancelledError:
+                if status or not self._draining.is_set():
+                    raise
+                await error_response(ShuttingDown.code, str(ShuttingDown()), {})(scope, receive, observed)
             except Exception as error:
                 answer = unexpected(error)
                 if status:

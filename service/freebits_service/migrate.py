@@ -13,6 +13,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -63,11 +64,19 @@ def downgrade(url: str, revision: str) -> None:
     command.downgrade(alembic_config(url), revision)
 
 
+@cache
 def head() -> str:
     """The revision of this release."""
     newest = ScriptDirectory.from_config(alembic_config("")).get_current_head()
     assert newest is not None
     return newest
+
+
+@cache
+def known() -> frozenset[str]:
+    """All revisions that this release knows."""
+    directory = ScriptDirectory.from_config(alembic_config(""))
+    return frozenset(script.revision for script in directory.walk_revisions())
 
 
 def current(database: Database) -> str | None:
@@ -85,9 +94,9 @@ def pending(database: Database) -> list[Revision]:
         The database is at a revision that this release does not know: a newer release migrated it.
     """
     found = current(database)
-    directory = ScriptDirectory.from_config(alembic_config(""))
-    if found is not None and found not in {script.revision for script in directory.walk_revisions()}:
+    if found is not None and found not in known():
         raise DatabaseNotMigrated(found, head())
+    directory = ScriptDirectory.from_config(alembic_config(""))
     waiting = directory.iterate_revisions(head(), found or "base")
     return [Revision(script.revision, script.doc) for script in reversed(list(waiting)) if script is not None]
 
@@ -100,11 +109,16 @@ def statements(url: str, start: str | None) -> str:
     return config.output_buffer.getvalue()
 
 
-def require_current(database: Database) -> None:
-    """Raises DatabaseNotMigrated unless the database is at this release's revision."""
+def require_current(database: Database) -> str:
+    """The revision of the database; raises DatabaseNotMigrated when it is behind this release.
+
+    One that is ahead is fine: migrations are additive, so that they run first and the replicas of the release
+    before go on, and may be started anew, until they are replaced.
+    """
     found, expected = current(database), head()
-    if found != expected:
+    if found is None or (found in known() and found != expected):
         raise DatabaseNotMigrated(found, expected)
+    return found
 
 
 @contextmanager

@@ -105,7 +105,15 @@ class Settings(BaseSettings):
     oidc_create_users: bool = Field(True, description="make a user at somebody's first login")
     oidc_token_ttl_s: float = Field(30 * 86400, gt=0, description="tokens of OIDC logins expire after, seconds")
 
-    shutdown_grace_s: float = Field(10, ge=0, description="running requests may finish for, seconds")
+    shutdown_delay_s: float = Field(
+        0, ge=0, description="told to stop, the hub says so on /readyz and still takes requests for, seconds"
+    )
+    shutdown_grace_s: float = Field(10, ge=0, description="then running requests may finish for, seconds")
+    readiness_timeout_s: float = Field(3, gt=0, description="database and store must answer /readyz within, seconds")
+    statistics_interval_s: float = Field(300, gt=0, description="time between two counts of all blobs, seconds")
+    metrics_host: str = Field("127.0.0.1", description="address a worker serves /metrics and /healthz on")
+    metrics_port: int = Field(0, ge=0, le=65535, description="port a worker serves /metrics and /healthz on; 0 is off")
+    otel_endpoint: str = Field("", description="OTLP/HTTP collector that gets traces (OTEL_EXPORTER_OTLP_ENDPOINT)")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
 
     @field_validator("queues")

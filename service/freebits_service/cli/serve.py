@@ -14,11 +14,12 @@ from types import FrameType
 
 import uvicorn
 
-from .. import logs, settings
+from .. import logs, settings, telemetry
 from ..accounts.operations import ensure_admin, new_admin_token
 from ..allocator import reuse_freed_memory
 from ..app import create_app
 from ..context import Hub, open_hub
+from ..draining import DrainingServer
 from ..lock import hold_folder
 from ..migrate import require_current, upgrade
 from ..settings import InvalidSettings, Settings
@@ -109,8 +110,10 @@ class _Signals:
 
 
 def _run(hub: Hub, listening: socket.socket, signals: _Signals) -> int:
+    app = create_app(hub.settings, hub)
+    telemetry.configure(hub.settings, "freebits-api", hub, app)
     config = uvicorn.Config(
-        create_app(hub.settings, hub),
+        app,
         http="httptools",
         loop="uvloop",
         ws="none",
@@ -121,10 +124,11 @@ def _run(hub: Hub, listening: socket.socket, signals: _Signals) -> int:
         timeout_keep_alive=75,
         timeout_graceful_shutdown=int(hub.settings.shutdown_grace_s),
     )
-    signals.server = uvicorn.Server(config)
+    signals.server = DrainingServer(config, app.state.draining, hub.settings.shutdown_delay_s)
     if not signals.received:
         # It has handlers of its own while it runs, and afterwards raises what it got again, for ours to note.
         signals.server.run(sockets=[listening])
+    telemetry.stop()
     return signals.exit_status()
 
 

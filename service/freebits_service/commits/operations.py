@@ -22,7 +22,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from .. import schemas
+from .. import schemas, telemetry
 from ..accounts.principal import Principal
 from ..accounts.queries import record
 from ..clock import now
@@ -106,7 +106,7 @@ def _set_head(session: Session, repo: Repo, branch: str, parent: Commit | None, 
 
 def _asked(repo: Repo, body: schemas.NewCommit) -> Asked:
     paths = {op.sha256: op.path for op in body.operations if op.op == "add"}
-    return Asked(repo.full_name, current_request_id() or None, paths)
+    return Asked(repo.full_name, current_request_id() or None, telemetry.trace_parent(), paths)
 
 
 def _usable_blobs(session: Session, caller: Principal, operations: Sequence[schemas.Operation]) -> dict[str, Blob]:

@@ -42,10 +42,11 @@ def encode_job_key(sha256: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Where a wish for jobs came from: repo, request, and a path for each digest."""
+    """Where a wish for jobs came from: repo, request, its trace, and a path for each digest."""
 
     repo: str | None = None
     request_id: str | None = None
+    trace_parent: str | None = None
     paths: Mapping[str, str] = field(default_factory=dict)
     priority: int = INTERACTIVE
 
@@ -73,6 +74,7 @@ def _new_job(blob: Blob, queue: str, asked: Asked) -> dict[str, Any]:
         "repo": asked.repo,
         "path": asked.paths.get(blob.sha256),
         "request_id": asked.request_id,
+        "trace_parent": asked.trace_parent,
         "state": "queued",
         "attempt": 0,
         "failures": 0,

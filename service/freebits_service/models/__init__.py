@@ -7,6 +7,7 @@ blob -< tensor                     what is in it, by content
 blob -< job                        work wanted on it; worker: who lives; audit: who changed what
 user -< membership >- namespace    organizations are namespaces; each namespace has its usage and quota
 lease                              what one process at a time does
+sample                             what was last counted of the whole hub
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from .blobs import Blob, RepoBlob
 from .collection import Lease
 from .jobs import Job, Worker
 from .repos import Commit, Ref, Repo, Tree, TreeEntry, TreePage, TreeSpan
+from .samples import Sample
 from .tables import Base
 from .tensors import Tensor
 from .uploads import Upload, UploadPart
@@ -34,6 +36,7 @@ __all__ = [
     "Ref",
     "Repo",
     "RepoBlob",
+    "Sample",
     "Tensor",
     "Token",
     "Tree",

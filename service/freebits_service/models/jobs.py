@@ -35,6 +35,7 @@ class Job(Base):
     repo: Mapped[str | None] = mapped_column(String(200))
     path: Mapped[str | None] = mapped_column(PathText)
     request_id: Mapped[str | None] = mapped_column(String(64))
+    trace_parent: Mapped[str | None] = mapped_column(String(64))
     state: Mapped[str] = mapped_column(String(16))
     attempt: Mapped[int] = mapped_column(Integer)
     failures: Mapped[int] = mapped_column(Integer)

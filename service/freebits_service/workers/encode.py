@@ -24,12 +24,14 @@ from typing import Any, TypeVar
 import structlog
 from sqlalchemy.orm import Session
 
+from .. import telemetry
 from ..blobs.keys import job_origin, new_container_key
 from ..blobs.queries import settle_raw, swap_to_container
 from ..clock import in_seconds
 from ..context import Hub
 from ..errors import StorageFull, Unavailable
 from ..jobs import queries
+from ..metrics import ENCODE_SECONDS, ENCODED_BYTES, ENCODED_FILES, FAILED_ATTEMPTS
 from ..models import Blob, Job
 from ..tensors.queries import add_tensors, forget_tensors, set_tensor_count
 from .encoder import Encode, Encoded, EncoderProcess, Verified, Verify
@@ -57,8 +59,12 @@ class EncodeSteps:
         """Whether the attempt is this worker's, or nobody's and now this worker's; what is logged says for whom."""
         job = self._run(lambda session: queries.adopt_attempt(session, job_id, attempt, self.worker_id))
         request_id = job.request_id if job is not None else None
-        with structlog.contextvars.bound_contextvars(
-            job_id=job_id, attempt=attempt, worker=self.worker_id, request_id=request_id
+        parent = job.trace_parent if job is not None else None
+        with (
+            structlog.contextvars.bound_contextvars(
+                job_id=job_id, attempt=attempt, worker=self.worker_id, request_id=request_id
+            ),
+            telemetry.span("attempt", parent, job_id=job_id, attempt=attempt, request_id=request_id or ""),
         ):
             log.info("attempt begins" if job is not None else "not ours to do")
             yield job is not None
@@ -82,6 +88,9 @@ class EncodeSteps:
                 store.abort(key)
             raise
         assert isinstance(container, Encoded)
+        ENCODED_FILES.inc()
+        ENCODED_BYTES.inc(blob.nbytes)
+        ENCODE_SECONDS.inc(container.encode_s)
         if container.nbytes >= blob.nbytes:
             store.abort(key)
             self._run(lambda session: self._keep_raw(session, job_id, attempt, container.encode_s))
@@ -125,6 +134,7 @@ class EncodeSteps:
         """Queue the job again with a longer wait, or park it; what is no fault of the job is waited for."""
         state = self._run(lambda session: self._record_failure(session, job_id, attempt, error))
         if state is not None:
+            FAILED_ATTEMPTS.labels(type(error).__name__).inc()
             log.warning("an attempt failed", job_id=job_id, attempt=attempt, state=state, error=str(error)[:500])
 
     def _run(self, work: Callable[[Session], T]) -> T:

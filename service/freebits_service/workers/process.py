@@ -20,6 +20,7 @@ from typing import NoReturn
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from .. import telemetry
 from ..collection.operations import collect_in_turn
 from ..context import Hub, open_hub
 from ..errors import DatabaseUnavailable, ServiceError
@@ -30,6 +31,7 @@ from .dispatch import Dispatcher, WorkerIdentity
 from .encode import EncodeSteps
 from .encoder import EncoderProcess
 from .engine import Engine
+from .monitor import serve_monitor
 
 EMBEDDED = "embedded-"  # ids of workers beside a hub with a folder of its own: it has one at a time
 FIRST_CONNECTION_S = 2.0
@@ -47,10 +49,12 @@ class _Rhythm:
     every_s: float
     action: Callable[[], object]
     stopping: threading.Event = field(default_factory=threading.Event)
+    thread: threading.Thread = field(init=False)
 
     def start(self) -> None:
         """Begin at once."""
-        threading.Thread(target=self._run, name=self.name, daemon=True).start()
+        self.thread = threading.Thread(target=self._run, name=self.name, daemon=True)
+        self.thread.start()
 
     def _run(self) -> None:
         while not self.stopping.is_set():
@@ -84,6 +88,10 @@ def run(settings: Settings, *, embedded: bool = False) -> NoReturn:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     hub = open_hub(settings)
+    rhythms: list[_Rhythm] = []
+    # Alive is not the same as useful: a worker that waits for its database is not mended by a restart.
+    serve_monitor(settings, lambda: all(rhythm.thread.is_alive() for rhythm in rhythms))
+    telemetry.configure(settings, "freebits-worker", hub)
     _await_database(hub, stopping)
     me = identify(settings, embedded=embedded)
     encoder = EncoderProcess(settings)
@@ -93,6 +101,7 @@ def run(settings: Settings, *, embedded: bool = False) -> NoReturn:
     _begin(dispatcher)
     for rhythm in _rhythms(dispatcher, stopping):
         rhythm.start()
+        rhythms.append(rhythm)
     log.info("worker ready", worker=me.id, queues=me.queues, device=me.device)
     stopping.wait()
     _end(dispatcher, encoder)
@@ -150,6 +159,7 @@ def _end(dispatcher: Dispatcher, encoder: EncoderProcess) -> NoReturn:
     except (SQLAlchemyError, ServiceError) as error:
         log.warning("could not hand back; others will take over", error=str(error)[:500])
     finally:
+        telemetry.stop()
         os._exit(0)  # nothing to tidy up: a worker must bear being killed at any moment anyway
 
 
