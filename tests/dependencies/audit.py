@@ -24,7 +24,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 INDEX = os.environ.get("PIP_INDEX_URL", "https://pypi.org/simple").rstrip("/")
-EXTRAS = ("service",)
+EXTRAS = ("service", "otel")
 # Permissive, or copyleft of single files and libraries; nothing that reaches into the hub's own code or forbids a use.
 ALLOWED = re.compile(
     r"MIT|MIT-0|MIT License|Apache-2\.0|Apache Software License|Apache License 2\.0|BSD|BSD License|BSD-[23]-Clause"
