@@ -84,6 +84,15 @@ class Settings(BaseSettings):
     heartbeat_s: float = Field(2, gt=0, description="how often a worker says that it lives, seconds")
     worker_dead_after_s: float = Field(20, gt=0, description="a silent worker's jobs are handed on after, seconds")
 
+    max_connections: int = Field(2000, ge=1, description="more connections at once are refused (503)")
+    max_connections_per_address: int = Field(0, ge=0, description="the same for one address; 0 for no limit")
+    max_header_nbytes: int = Field(64 * 1024, ge=8192, description="largest header block of a request, bytes")
+    header_timeout_s: float = Field(20, gt=0, description="a request's header must be whole within, seconds")
+    min_body_rate: int = Field(1024, ge=0, description="slower request bodies are cut off, bytes a second")
+    body_window_s: float = Field(20, gt=0, description="time over which that rate is looked at, seconds")
+    send_timeout_s: float = Field(120, gt=0, description="an answer nobody reads a byte of is cut off after, seconds")
+    read_ahead_nbytes: int = Field(256 * MIB, ge=MIB, description="most memory for answers under way, bytes")
+
     shutdown_grace_s: float = Field(10, ge=0, description="running requests may finish for, seconds")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
 

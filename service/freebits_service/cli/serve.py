@@ -18,6 +18,7 @@ from .. import logs, settings
 from ..accounts.operations import ensure_admin, new_admin_token
 from ..allocator import reuse_freed_memory
 from ..app import create_app
+from ..connections import guarded_protocol, make_room_for_files
 from ..context import Hub, open_hub
 from ..lock import hold_folder
 from ..migrate import require_current, upgrade
@@ -109,9 +110,10 @@ class _Signals:
 
 
 def _run(hub: Hub, listening: socket.socket, signals: _Signals) -> int:
+    make_room_for_files(hub.settings)
     config = uvicorn.Config(
         create_app(hub.settings, hub),
-        http="httptools",
+        http=guarded_protocol(hub.settings),
         loop="uvloop",
         ws="none",
         access_log=False,
