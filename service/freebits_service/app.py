@@ -19,6 +19,7 @@ from .commits import endpoints as commits
 from .context import Hub, open_hub
 from .downloads import endpoints as downloads
 from .downloads.leases import FLUSH_S, OpenBlobs
+from .downloads.pace import ReadAheadBudget
 from .errors import ServiceError
 from .jobs import endpoints as jobs
 from .metrics import DatabaseCollector
@@ -30,7 +31,7 @@ from .tensors import endpoints as tensors
 from .uploads import endpoints as uploads
 
 PREFIX = "/api/v1"
-READER_THREADS = 32
+READER_THREADS = 16  # each has a window at work beside what `read_ahead_nbytes` counts
 WRITER_THREADS = 32  # they wait for disks and stores, so their number has nothing to do with that of the cores
 
 
@@ -48,6 +49,7 @@ def create_app(settings: Settings, hub: Hub | None = None) -> FastAPI:
     )
     app.state.hub = hub or open_hub(settings)
     app.state.open_blobs = OpenBlobs()
+    app.state.read_ahead = ReadAheadBudget(settings.read_ahead_nbytes)
     app.state.readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="reader")
     app.state.writers = ThreadPoolExecutor(WRITER_THREADS, thread_name_prefix="writer")
     app.state.metrics = CollectorRegistry()
