@@ -32,10 +32,10 @@ def weights(count: int) -> bytes:
 
 
 def test_two_hundred_slow_readers_fit_into_memory(
-    make_process: Callable[..., Any], connect: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+    make_lasting_process: Callable[..., Any], connect: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Half read an encoded file, half a raw one; a reader in a hurry gets both files right meanwhile."""
-    served = make_process("--no-worker", "--part-nbytes", str(16 * MIB))
+    served = make_lasting_process("--no-worker", "--part-nbytes", str(16 * MIB))
     served.start()
     client = connect(served)
     repo = client.new_repo()
@@ -47,7 +47,8 @@ def test_two_hundred_slow_readers_fit_into_memory(
     process = psutil.Process(served.process.pid)
     before = most = process.memory_info().rss
     with ExitStack() as stack:
-        readers = [stack.enter_context(slow_reader(served.port, repo, name)) for name in ("encoded", "raw") * (READERS // 2)]
+        names = ("encoded", "raw") * (READERS // 2)
+        readers = [stack.enter_context(slow_reader(served.port, repo, name)) for name in names]
         deadline = time.monotonic() + READ_S
         while time.monotonic() < deadline:
             for reader in readers:
