@@ -1,7 +1,8 @@
 """Send an object, as it is or decoded, in pieces with bounded memory.
 
-Pieces are made in a thread, one batch ahead of the one that is being sent; ``pace.py`` says how large they are. 1 MiB
-where there is room because smaller pieces cost a thread hop each (64 KiB is five times slower), larger ones only memory.
+Pieces are made in a thread, one batch ahead of the one that is being sent; ``pace.py`` says how large they are.
+1 MiB where there is room, because smaller pieces cost a thread hop each (64 KiB is five times slower), larger ones
+only memory.
 """
 
 from __future__ import annotations
