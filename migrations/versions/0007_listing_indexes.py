@@ -1,4 +1,4 @@
-"""An index for the jobs of one state, newest first: the primary key alone would be walked past all others."""
+"""Indexes for the jobs of one state, newest first, and for the owner of what is staged."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the index."""
+    """Add them; neither changes what the release before does."""
     add_index(op, "ix_job_state_id", "job", ["state", "id"])
+    add_index(op, "ix_upload_staging", "upload", ["staging"])
 
 
 def downgrade() -> None:
-    """Take it away again."""
+    """Take them away again."""
+    op.drop_index("ix_upload_staging", "upload")
     op.drop_index("ix_job_state_id", "job")

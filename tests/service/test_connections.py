@@ -147,14 +147,17 @@ def test_an_answer_nobody_reads_is_ended(
     answer.begin()
     received = bytearray()
     deadline = time.monotonic() + PATIENCE_S
-    process = psutil.Process(served.process.pid)
-    while len([each for each in process.open_files() if "/objects/" in each.path]) > 1:
+    while 'freebits_connections_cut_off_total{code="NOT_READ"} 1.0' not in httpx.get(f"{served.url}/metrics").text:
         assert time.monotonic() < deadline, "the answer that nobody reads is still open"
-        received += answer.read(200_000)
+        received += answer.read(50_000)
         time.sleep(0.1)
     received += answer.read()
     assert bytes(received) == content
     assert 0 < read_to_the_end(unread) < len(content)
+    process = psutil.Process(served.process.pid)
+    while [each for each in process.open_files() if "/objects/" in each.path]:
+        assert time.monotonic() < deadline, "a file is still open"
+        time.sleep(0.05)
 
 
 def test_headers_beyond_the_limit_are_refused(served: Any, dial: Callable[..., socket.socket]) -> None:
