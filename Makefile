@@ -9,7 +9,7 @@ NATIVE := codecs/CMakeLists.txt $(wildcard codecs/csrc/*)
 WEIGHTS ?= tests/data
 
 .DEFAULT_GOAL := help
-.PHONY: help hub test demo bench setup lint audit fmt test-fast test-slow test-faults bench-ratio bench-workers golden sanitize fuzz clean
+.PHONY: help hub test demo bench bench-load setup lint audit fmt test-fast test-slow test-faults bench-ratio bench-workers golden sanitize fuzz clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -27,6 +27,9 @@ bench: $(VENV)/.bench  ## speed and size beside the peers, HTTP, limited links
 	$(BIN)/python tests/bench/bench_codecs.py
 	$(BIN)/python tests/bench/bench_http.py
 	$(BIN)/python tests/bench/bench_link.py
+
+bench-load: setup  ## load on Postgres with 100,000 repos and 10 million files (7 GB, half an hour)
+	$(BIN)/python tests/bench/bench_load.py
 
 bench-ratio: $(VENV)/.bench  ## sizes of every file under WEIGHTS=folder beside the peers
 	$(BIN)/python tests/bench/bench_ratio.py $(WEIGHTS)

@@ -30,7 +30,7 @@ import psutil
 import psycopg
 from load_driver import Load, Measured, Target, drive
 from machine import machine_line
-from running_hub import FREEBITS, TOKEN, running_hub
+from running_hub import FREEBITS, running_hub
 from seed import add_flags, disk_nbytes, plan_from, seed
 from seeded_repos import token_of
 
@@ -139,7 +139,7 @@ def run(addresses: list[str], url: str, arguments: argparse.Namespace) -> Measur
 
 def table(measured: Measured, seconds: float) -> str:
     failed = Counter(kind.partition(":")[0] for kind in measured.errors.elements())
-    lines = ["| request | answered | per second | p50 ms | p99 ms | MB/s | errors |", "|---|---:|---:|---:|---:|---:|---:|"]
+    lines = ["| request | answered | per second | p50 ms | p99 ms | MB/s | errors |", "|---|" + "---:|" * 6]
     for kind in CONNECTIONS:
         latencies = np.array(measured.latencies[kind]) * 1000
         p50, p99 = (np.percentile(latencies, each) if len(latencies) else float("nan") for each in (50, 99))
@@ -170,13 +170,14 @@ def main() -> None:
             stack.callback(postgres.close)
             url, data = postgres.create_database("hub"), folder / "hub"
             fill(folder, url, arguments)
-        print(f"{machine_line()}; {disk_nbytes(url)['database'] / 1e9:.1f} GB of Postgres, load average before {_loads()}")
+        nbytes = disk_nbytes(url)["database"]
+        print(f"{machine_line()}; {nbytes / 1e9:.1f} GB of Postgres, load average before {_loads()}")
         addresses, processes = stack.enter_context(production(folder, data, url))
         used = cpu_s(processes)
         measured = run(addresses, url, arguments)
         used = cpu_s(processes) - used
-        total = CONNECTIONS.values()
-        print(f"{API_PROCESSES} api processes, 1 worker, {arguments.clients} client processes with {sum(total)} connections each, ")
+        clients = f"{arguments.clients} client processes with {sum(CONNECTIONS.values())} connections each"
+        print(f"{API_PROCESSES} api processes, 1 worker, {clients},")
         print(f"closed loop for {arguments.seconds:.0f} s, load average after {_loads()}\n")
         print(table(measured, arguments.seconds))
         print(f"\nCPU seconds: api {used:.1f}, clients {measured.cpu_s:.1f} (importing included)")

@@ -92,7 +92,9 @@ class _Caller:
                 else:
                     self._measured.latencies[self._kind].append(time.monotonic() - begun)
 
-    async def _ask(self, client: httpx.AsyncClient, method: str, path: str, token: str, **options: object) -> httpx.Response:
+    async def _ask(
+        self, client: httpx.AsyncClient, method: str, path: str, token: str, **options: object
+    ) -> httpx.Response:
         headers = {"Authorization": f"Bearer {token}"}
         reply = await client.request(method, path, headers=headers, **options)  # type: ignore[arg-type]
         assert reply.is_success, f"{method} {reply.status_code} {reply.text[:100]}"
