@@ -8,7 +8,7 @@ What is made, and why it looks as it does:
 - half of those files share their content with others, as forks and resumed checkpoints do;
 - a good half of the repos is private, the owner of each has a token.
 
-Everything follows from the numbers and the seed of the plan; the same plan gives the same rows.
+Everything but the ends of the keys follows from the numbers and the seed of the plan.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
 
-from freebits_service.blobs.keys import container_key, raw_key
+from freebits_service.blobs.keys import new_container_key, new_raw_key
 from freebits_service.commits.operations import commit_id
 from freebits_service.trees.pages import Changes, Leaf, NewPage, Span, edit, tree_digest
 
@@ -171,9 +171,9 @@ def _blob_row(blob: int) -> Row:
     origin = f"u-{leaf.sha256[:32]}"
     at = BEGAN + timedelta(seconds=blob)
     if leaf.nbytes < SMALL_NBYTES:
-        return (blob, leaf.sha256, leaf.nbytes, "raw", raw_key(leaf.sha256, origin), NULL, NULL, NULL, at, NULL)
+        return (blob, leaf.sha256, leaf.nbytes, "raw", new_raw_key(leaf.sha256, origin), NULL, NULL, NULL, at, NULL)
     stored = hashlib.sha256(b"container %d" % blob).hexdigest()
-    key = container_key(stored, origin)
+    key = new_container_key(leaf.sha256, origin)
     return (blob, leaf.sha256, leaf.nbytes, "encoded", NULL, key, leaf.nbytes * 7 // 10, stored, at, at)
 
 

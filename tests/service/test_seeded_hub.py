@@ -296,6 +296,7 @@ def test_statements_of_workers_use_indexes(api: Any, seeded: Hub) -> None:
         lambda session: jobs.set_progress(session, 10_000, 1, "w", 5),
         lambda session: jobs.running_attempts(session, 0),
         lambda session: jobs.dead_workers(session, 20),
+        lambda session: jobs.find_raw_blobs_without_job(session, (4096, 0), 500),
         lambda session: jobs.release_attempts(session, "w"),
         lambda session: jobs.cancel_jobs_of_blob(session, 500, "x"),
     ]
