@@ -91,7 +91,7 @@ class Settings(BaseSettings):
     min_body_rate: int = Field(1024, ge=0, description="slower request bodies are cut off, bytes a second")
     body_window_s: float = Field(20, gt=0, description="time over which that rate is looked at, seconds")
     send_timeout_s: float = Field(120, gt=0, description="an answer nobody reads a byte of is cut off after, seconds")
-    read_ahead_nbytes: int = Field(256 * MIB, ge=MIB, description="most memory for answers under way, bytes")
+    read_ahead_nbytes: int = Field(128 * MIB, ge=MIB, description="most memory for answers under way, bytes")
 
     shutdown_grace_s: float = Field(10, ge=0, description="running requests may finish for, seconds")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")

@@ -11,6 +11,7 @@ from freebits_service.app import create_app
 from freebits_service.context import Hub
 
 LARGEST_PAGE = 10_000
+NAMED_BY_THE_CALLER = "/parts/urls"  # answers for the numbers in the request, no list of what there is
 COUNT = 7
 Fill = Callable[[Any, int], None]
 
@@ -21,7 +22,9 @@ def test_every_list_of_the_document_has_a_cursor_and_a_bounded_page(hub: Hub) ->
     lists = {
         path: operations["get"]
         for path, operations in document["paths"].items()
-        if "get" in operations and "items" in _answer(document, operations["get"])
+        if "get" in operations
+        and "items" in _answer(document, operations["get"])
+        and not path.endswith(NAMED_BY_THE_CALLER)
     }
     assert len(lists) >= 5, lists.keys()
     for path, operation in lists.items():
