@@ -7,7 +7,7 @@ from alembic import op
 from freebits_service.migrate import add_index
 
 revision = "0007"
-down_revision = "0003"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 

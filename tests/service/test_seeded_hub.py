@@ -22,6 +22,7 @@ from seeded_repos import SeedPlan, token_of, user_name
 
 from freebits_service.accounts.operations import ensure_admin
 from freebits_service.clock import now
+from freebits_service.collection import queries
 from freebits_service.context import Hub, open_hub
 from freebits_service.downloads.leases import OpenBlobs
 from freebits_service.jobs import queries as jobs
@@ -321,12 +322,11 @@ def test_leases_use_an_index(api: Any, seeded: Hub) -> None:
 
 def test_collecting_uses_indexes(api: Any, seeded: Hub) -> None:
     """Each batch of the collector, on a hub where nothing is to be collected."""
-    from freebits_service.workers import queries  # noqa: PLC0415
-
     before = now() - timedelta(days=400)
     work: list[Callable[[Session], object]] = [
         lambda session: queries.take_expired_uploads(session, 400),
-        lambda session: queries.take_unreferenced_blobs(session, before, 400),
+        lambda session: queries.lock_due_blobs(session, before, None, 400),
+        lambda session: queries.held_blob_ids(session, list(range(400))),
         lambda session: queries.keys_in_use(session, [f"blobs/raw/aa/{number}" for number in range(400)]),
         lambda session: queries.staging_in_use(session, [f"{number:032x}" for number in range(400)]),
         lambda session: queries.living_uploads(session, [f"{number:032x}" for number in range(400)]),
