@@ -11,7 +11,7 @@ KUBERNETES ?= 1.32
 MANIFESTS := $(filter-out %/kustomization.yaml,$(wildcard docker/kubernetes/*.yaml))
 
 .DEFAULT_GOAL := help
-.PHONY: help hub test demo bench setup lint audit fmt test-fast test-slow test-faults bench-ratio bench-workers stack lint-docker pins golden sanitize fuzz clean
+.PHONY: help hub test demo bench bench-load setup lint audit fmt test-fast test-slow test-faults bench-ratio bench-workers stack lint-docker pins golden sanitize fuzz clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -29,6 +29,9 @@ bench: $(VENV)/.bench  ## speed and size beside the peers, HTTP, limited links
 	$(BIN)/python tests/bench/bench_codecs.py
 	$(BIN)/python tests/bench/bench_http.py
 	$(BIN)/python tests/bench/bench_link.py
+
+bench-load: setup  ## load on Postgres with 100,000 repos and 10 million files (7 GB, half an hour)
+	$(BIN)/python tests/bench/bench_load.py
 
 bench-ratio: $(VENV)/.bench  ## sizes of every file under WEIGHTS=folder beside the peers
 	$(BIN)/python tests/bench/bench_ratio.py $(WEIGHTS)

@@ -45,9 +45,8 @@ def list_repos(namespace: str | None = None) -> Flow[list[wire.Repo]]:
 
 
 def list_refs(repo: str) -> Flow[list[wire.Ref]]:
-    """All branches and tags."""
-    [reply] = yield [wire.list_refs(repo)]
-    return wire.parse_items(wire.Ref, reply)[0]
+    """All branches and tags of a repo."""
+    return (yield from _all_pages(wire.Ref, lambda after: wire.list_refs(repo, after)))
 
 
 def read_tree(repo: str, revision: str) -> Flow[Tree]:

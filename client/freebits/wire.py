@@ -258,9 +258,9 @@ def delete_repo(repo: str) -> Request:
     return Request("DELETE", repo_path(repo))
 
 
-def list_refs(repo: str) -> Request:
-    """Branches and tags."""
-    return Request("GET", f"{repo_path(repo)}/refs")
+def list_refs(repo: str, after: str | None) -> Request:
+    """One page of branches and tags."""
+    return Request("GET", with_query(f"{repo_path(repo)}/refs", after=after))
 
 
 def delete_ref(repo: str, kind: str, name: str) -> Request:

@@ -24,6 +24,7 @@ from .context import Hub, open_hub
 from .db import Database
 from .downloads import endpoints as downloads
 from .downloads.leases import FLUSH_S, OpenBlobs
+from .downloads.pace import ReadAheadBudget
 from .errors import ServiceError
 from .jobs import endpoints as jobs
 from .middleware import LimitJson, Observe, RoutePath
@@ -42,7 +43,7 @@ from .tensors import endpoints as tensors
 from .uploads import endpoints as uploads
 
 PREFIX = "/api/v1"
-READER_THREADS = 32
+READER_THREADS = 16  # each has a window at work beside what `read_ahead_nbytes` counts
 WRITER_THREADS = 32  # they wait for disks and stores, so their number has nothing to do with that of the cores
 OBSERVING_CONNECTIONS = 3  # two that readiness asks through, one for samples
 
@@ -64,6 +65,7 @@ def create_app(settings: Settings, hub: Hub | None = None) -> FastAPI:
     app.state.rate_limits = RateLimits(settings)
     app.state.last_use = LastUse()
     app.state.oidc_issuer = Issuer(settings) if settings.oidc_issuer else None
+    app.state.read_ahead = ReadAheadBudget(settings.read_ahead_nbytes)
     app.state.readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="reader")
     app.state.writers = ThreadPoolExecutor(WRITER_THREADS, thread_name_prefix="writer")
     app.state.observing = Database(app.state.hub.settings.sqlalchemy_url, connections=OBSERVING_CONNECTIONS)

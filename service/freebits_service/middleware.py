@@ -17,8 +17,10 @@ from .errors import ShuttingDown, TooLarge
 from .http_errors import error_response, unexpected
 from .request_context import begin_context
 from .request_ids import begin_request
+from .settings import MIB
 
 log = structlog.get_logger()
+SHORT_JSON_NBYTES = MIB
 
 
 class Observe:
@@ -96,21 +98,31 @@ class RoutePath:
 
 
 class LimitJson:
-    """Refuses requests with a larger body than the settings allow; parts of uploads have their own limit."""
+    """Refuses requests with a larger body than they may have; parts of uploads have their own limit.
+
+    Only commits by somebody with a token may be long: parsed JSON takes many times the memory of its text, and it is
+    parsed before anybody asks who sent it.
+    """
 
     def __init__(self, app: ASGIApp, max_nbytes: int) -> None:
         self._app = app
         self._max_nbytes = max_nbytes
+
+    def _limit(self, scope: Scope, headers: Headers) -> int:
+        may_be_long = scope["path"].endswith("/commits") and "authorization" in headers
+        return self._max_nbytes if may_be_long else min(self._max_nbytes, SHORT_JSON_NBYTES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, counting what arrives."""
         if scope["type"] != "http" or scope["method"] == "PUT":
             await self._app(scope, receive, send)
             return
-        announced = Headers(scope=scope).get("content-length", "0")
-        if announced.isdigit() and int(announced) > self._max_nbytes:
-            error = TooLarge(f"a request of {announced} bytes, at most {self._max_nbytes} are taken")
-            await error_response(error.code, error.message, {"limit": self._max_nbytes})(scope, receive, send)
+        request_headers = Headers(scope=scope)
+        limit = self._limit(scope, request_headers)
+        announced = request_headers.get("content-length", "0")
+        if announced.isdigit() and int(announced) > limit:
+            error = TooLarge(f"a request of {announced} bytes, at most {limit} are taken")
+            await error_response(error.code, error.message, {"limit": limit})(scope, receive, send)
             return
         received = 0
 
@@ -118,8 +130,8 @@ class LimitJson:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self._max_nbytes:
-                raise HTTPException(413, f"the request is larger than {self._max_nbytes} bytes")
+            if received > limit:
+                raise HTTPException(413, f"the request is larger than {limit} bytes")
             return message
 
         await self._app(scope, counted, send)

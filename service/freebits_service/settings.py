@@ -85,6 +85,15 @@ class Settings(BaseSettings):
     heartbeat_s: float = Field(2, gt=0, description="how often a worker says that it lives, seconds")
     worker_dead_after_s: float = Field(20, gt=0, description="a silent worker's jobs are handed on after, seconds")
 
+    max_connections: int = Field(2000, ge=1, description="more connections at once are refused (503)")
+    max_connections_per_address: int = Field(0, ge=0, description="the same for one address; 0 for no limit")
+    max_header_nbytes: int = Field(64 * 1024, ge=8192, description="largest header block of a request, bytes")
+    header_timeout_s: float = Field(20, gt=0, description="a request's header must be whole within, seconds")
+    min_body_rate: int = Field(1024, ge=0, description="slower request bodies are cut off, bytes a second")
+    body_window_s: float = Field(20, gt=0, description="time over which that rate is looked at, seconds")
+    send_timeout_s: float = Field(120, gt=0, description="an answer nobody reads a byte of is cut off after, seconds")
+    read_ahead_nbytes: int = Field(128 * MIB, ge=MIB, description="most memory for answers under way, bytes")
+
     quota_logical_nbytes: int = Field(0, ge=0, description="original bytes a namespace may hold; 0 is no limit")
     quota_stored_nbytes: int = Field(0, ge=0, description="stored bytes a namespace may hold; 0 is no limit")
     user_requests_per_minute: int = Field(60_000, ge=0, description="limit per user and replica; 0 is none")

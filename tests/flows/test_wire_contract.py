@@ -37,7 +37,7 @@ REQUESTS = [
     wire.list_repos("a", "cursor"),
     wire.get_repo("a/b"),
     wire.delete_repo("a/b"),
-    wire.list_refs("a/b"),
+    wire.list_refs("a/b", "cursor"),
     wire.create_ref("a/b", "tag", "x", "main"),
     wire.list_deleted_repos("a", "cursor"),
     wire.undelete_repo("a/b", "c"),

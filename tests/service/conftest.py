@@ -410,10 +410,20 @@ class HubProcess:
 @pytest.fixture
 def make_process(tmp_path: Path, database_url: str) -> Iterator[Callable[..., HubProcess]]:
     """Hub processes in the test's folder and database; all are killed at the end."""
+    yield from _hub_processes(tmp_path, database_url)
+
+
+@pytest.fixture(scope="module")
+def make_lasting_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., HubProcess]]:
+    """Hub processes on SQLite that the tests of a module share."""
+    yield from _hub_processes(tmp_path_factory.mktemp("lasting"), "")
+
+
+def _hub_processes(folder: Path, database_url: str) -> Iterator[Callable[..., HubProcess]]:
     made: list[HubProcess] = []
 
     def make(*flags: str, name: str = "served") -> HubProcess:
-        made.append(HubProcess(tmp_path / name, free_port(), database_url, list(flags)))
+        made.append(HubProcess(folder / name, free_port(), database_url, list(flags)))
         return made[-1]
 
     yield make

@@ -10,12 +10,13 @@ import pytest
 from postgres import PostgresServer
 from sqlalchemy import event, text
 
+from freebits_service.accounts.principal import Principal, readable_by
 from freebits_service.clock import in_seconds
 from freebits_service.collection.operations import collect
 from freebits_service.collection.survey import survey
 from freebits_service.context import Hub, open_hub
 from freebits_service.migrate import upgrade
-from freebits_service.repos.queries import list_deleted_repos, readable_by
+from freebits_service.repos.queries import list_deleted_repos
 from freebits_service.settings import Settings
 from freebits_service.tensors.queries import list_shared, list_tensors
 
@@ -96,11 +97,11 @@ def test_lists_and_dry_run(large_hub: Hub) -> None:
 
     def work() -> None:
         with large_hub.db.snapshot() as session:
-            for sees_all in (True, False):
-                options: dict[str, Any] = {"sees_all": sees_all, "own": "ns7", "namespace": None, "after": None}
+            for caller in (Principal(1, "root", "admin"), Principal(2, "ns7", "user")):
+                options: dict[str, Any] = {"caller": caller, "namespace": None, "after": None}
                 assert list_deleted_repos(session, in_seconds(-90 * 86400), limit=100, **options)
             assert list_tensors(session, 7, 0, 100)
-            shared = readable_by(sees_all=False, own="ns1")
+            shared = readable_by(Principal(3, "ns1", "user"))
             digest = session.execute(text("SELECT digest FROM tensor LIMIT 1")).scalar_one()
             list_shared(session, digest, shared, None, 100)
         survey(large_hub, least_grace_s=0)

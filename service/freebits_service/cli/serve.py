@@ -18,6 +18,7 @@ from .. import logs, settings, telemetry
 from ..accounts.operations import ensure_admin, new_admin_token
 from ..allocator import reuse_freed_memory
 from ..app import create_app
+from ..connections import guarded_protocol, make_room_for_files
 from ..context import Hub, open_hub
 from ..draining import DrainingServer
 from ..lock import hold_folder
@@ -110,11 +111,12 @@ class _Signals:
 
 
 def _run(hub: Hub, listening: socket.socket, signals: _Signals) -> int:
+    make_room_for_files(hub.settings)
     app = create_app(hub.settings, hub)
     telemetry.configure(hub.settings, "freebits-api", hub, app)
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=guarded_protocol(hub.settings),
         loop="uvloop",
         ws="none",
         access_log=False,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import exists, literal, or_, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import ColumnElement, literal, or_, select
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from ..accounts.principal import Principal, readable_by, require_user
 from ..clock import now
@@ -57,10 +58,12 @@ def usable_blob_ids(session: Session, blob_ids: Sequence[int], caller: Principal
     """Those of the blobs that a caller has proved to have: uploaded by it, or in a repo it may read.
 
     Knowing a digest is not having the content: without this test anybody could fetch a private file by its
-    hash.
+    hash. Each proof is looked up by itself and ends at the first row (`_any`): as an EXISTS, Postgres may gather all
+    that any repo holds first.
     """
-    held = exists().where(RepoBlob.blob_id == Blob.id, Repo.id == RepoBlob.repo_id, readable_by(caller))
-    uploaded = exists().where(
+    held = _any(RepoBlob.repo_id, RepoBlob.blob_id == Blob.id, Repo.id == RepoBlob.repo_id, readable_by(caller))
+    uploaded = _any(
+        Upload.id,
         Upload.user_id == require_user(caller),
         Upload.sha256 == Blob.sha256,
         Upload.state == "complete",
@@ -70,6 +73,11 @@ def usable_blob_ids(session: Session, blob_ids: Sequence[int], caller: Principal
     for some in batches(blob_ids):
         usable.update(session.scalars(select(Blob.id).where(Blob.id.in_(some), or_(held, uploaded))))
     return usable
+
+
+def _any(column: InstrumentedAttribute[Any], *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+    found = select(column).where(*conditions).limit(1).correlate(Blob)
+    return found.scalar_subquery().is_not(None)
 
 
 def hold_blobs(session: Session, repo_id: int, blob_ids: Sequence[int]) -> list[int]:

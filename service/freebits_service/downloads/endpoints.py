@@ -17,6 +17,7 @@ from ..errors import BlobDamaged
 from ..http_context import Caller, HubDep, Segment
 from .leases import OpenBlobs
 from .locate import Located, Representation, cache_control, content_type, locate, represent
+from .pace import Pace
 from .ranges import ByteRange, accepts, matches_none, parse_range, range_applies
 from .redirect import is_redirected, presign, redirect_headers
 from .stream import ObjectResponse, ReadAhead, pieces
@@ -95,8 +96,9 @@ async def _stream(
         headers["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{answer.nbytes}"
     headers["Content-Length"] = str(span.stop - span.start)
     reader = await run_in_threadpool(hub.store.open, answer.key)
+    pace = Pace(request.app.state.read_ahead)
     close = _leased(request.app.state.open_blobs, located.blob.id, reader)
-    source = ReadAhead(pieces(reader, located.blob, answer, span), request.app.state.readers)
+    source = ReadAhead(pieces(reader, located.blob, answer, span, pace), request.app.state.readers, pace)
     try:
         await source.begin()
     except BaseException:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from sqlalchemy import ColumnElement, delete, exists, or_, select, update
+from sqlalchemy import ColumnElement, delete, exists, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from ..accounts.principal import Principal, private_of
@@ -97,14 +97,17 @@ def encode_again(session: Session, blob: Blob, queue: str) -> None:
     mark_encoding(session, [blob.id])
 
 
-def find_raw_blobs_without_job(session: Session, min_nbytes: int, after: int, limit: int) -> Sequence[Blob]:
-    """Blobs some repo holds that are raw and that no job was ever made for, by row id after `after`."""
+def find_raw_blobs_without_job(session: Session, after: tuple[int, int], limit: int) -> Sequence[Blob]:
+    """Blobs some repo holds that are raw and that no job was ever made for, by size and row, behind `after`.
+
+    In this order an index leads past the many that are raw because they are small.
+    """
     statement = (
         select(Blob)
-        .where(Blob.state == "raw", Blob.nbytes >= min_nbytes, Blob.id > after)
+        .where(Blob.state == "raw", tuple_(Blob.nbytes, Blob.id) > tuple_(*after))
         .where(~select(Job.id).where(Job.blob_id == Blob.id).exists())
         .where(select(RepoBlob.repo_id).where(RepoBlob.blob_id == Blob.id).exists())
-        .order_by(Blob.id)
+        .order_by(Blob.nbytes, Blob.id)
         .limit(limit)
     )
     return session.scalars(statement).all()

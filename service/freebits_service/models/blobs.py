@@ -25,6 +25,7 @@ class Blob(Base):
     __tablename__ = "blob"
     __table_args__ = (
         Index("ix_blob_state", "state"),
+        Index("ix_blob_state_nbytes_id", "state", "nbytes", "id"),
         Index("ix_blob_created_at", "created_at"),
         Index("ix_blob_look_at", "look_at", "id"),
     )

@@ -26,6 +26,7 @@ class Job(Base):
     __table_args__ = (
         Index("ix_job_state_not_before", "state", "not_before"),
         Index("ix_job_due", "state", "queue", "priority", "id"),
+        Index("ix_job_state_id", "state", "id"),
     )
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     key: Mapped[str] = mapped_column(String(128), unique=True)

@@ -24,7 +24,7 @@ class Upload(Base):
     stored_nbytes: Mapped[int]
     stored_sha256: Mapped[str] = mapped_column(String(64))
     part_nbytes: Mapped[int]
-    staging: Mapped[str] = mapped_column(String(255))
+    staging: Mapped[str] = mapped_column(String(255), index=True)
     state: Mapped[str] = mapped_column(String(16))
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)

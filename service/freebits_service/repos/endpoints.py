@@ -139,14 +139,23 @@ def list_deleted_repos(
 
 
 @router.get("/repos/{namespace}/{name}/refs")
-def list_refs(*, namespace: Segment, name: Segment, hub: HubDep, caller: Caller) -> RefList:
-    """All branches and tags."""
+def list_refs(
+    *,
+    namespace: Segment,
+    name: Segment,
+    hub: HubDep,
+    caller: Caller,
+    after: str | None = None,
+    limit: PageLimit = 1000,
+) -> RefList:
+    """Branches and tags, by name."""
     with hub.db.snapshot() as session:
         repo = operations.readable_repo(session, caller, namespace, name)
-        rows = queries.list_refs(session, repo.id)
-    return RefList(
-        items=[Ref.model_validate({"type": ref.kind, "name": ref.name, "commit": digest}) for ref, digest in rows]
-    )
+        rows = queries.list_refs(session, repo.id, after, limit + 1)
+    items = [
+        Ref.model_validate({"type": ref.kind, "name": ref.name, "commit": digest}) for ref, digest in rows[:limit]
+    ]
+    return RefList(items=items, next=items[-1].name if len(rows) > limit else None)
 
 
 @router.post("/repos/{namespace}/{name}/refs", status_code=201)

@@ -145,10 +145,12 @@ def find_ref(session: Session, repo_id: int, name: str) -> tuple[Ref, Commit] | 
     return None if found is None else (found[0], found[1])
 
 
-def list_refs(session: Session, repo_id: int) -> Sequence[tuple[Ref, str]]:
-    """All refs of a repo by name, each with its commit id."""
-    statement = select(Ref, Commit.digest).join(Commit, Commit.id == Ref.commit_id)
-    rows = session.execute(statement.where(Ref.repo_id == repo_id).order_by(Ref.name))
+def list_refs(session: Session, repo_id: int, after: str | None, limit: int) -> Sequence[tuple[Ref, str]]:
+    """Refs of a repo by name, those behind `after`, each with its commit id."""
+    statement = select(Ref, Commit.digest).join(Commit, Commit.id == Ref.commit_id).where(Ref.repo_id == repo_id)
+    if after is not None:
+        statement = statement.where(Ref.name > after)
+    rows = session.execute(statement.order_by(Ref.name).limit(limit))
     return [(ref, digest) for ref, digest in rows]
 
 

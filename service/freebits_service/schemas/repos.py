@@ -97,6 +97,7 @@ class Ref(Answer):
 
 
 class RefList(Answer):
-    """All refs of a repo."""
+    """A page of the refs of a repo; `next` goes into ``after``."""
 
     items: list[Ref]
+    next: str | None

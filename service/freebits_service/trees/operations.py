@@ -27,17 +27,10 @@ def store_edited(session: Session, repo_id: int, parent_tree_id: int | None, cha
 
 
 def _stored(session: Session, repo_id: int, pages: list[Span | NewPage]) -> list[Span]:
-    new = [page.digest for page in pages if isinstance(page, NewPage)]
-    known = queries.find_pages(session, repo_id, new)
-    spans = []
-    for page in pages:
-        if isinstance(page, Span):
-            spans.append(page)
-        else:
-            if page.digest not in known:
-                known[page.digest] = queries.add_page(session, repo_id, page)
-            spans.append(Span(page.first_path, known[page.digest]))
-    return spans
+    new = {page.digest: page for page in pages if isinstance(page, NewPage)}
+    known = queries.find_pages(session, repo_id, list(new))
+    known.update(queries.add_pages(session, repo_id, [page for digest, page in new.items() if digest not in known]))
+    return [page if isinstance(page, Span) else Span(page.first_path, known[page.digest]) for page in pages]
 
 
 def list_files(

@@ -54,14 +54,19 @@ def find_pages(session: Session, repo_id: int, digests: Sequence[str]) -> dict[s
     return found
 
 
-def add_page(session: Session, repo_id: int, page: NewPage) -> int:
-    """Store a page with its files; its row id."""
-    row = TreePage(repo_id=repo_id, digest=page.digest)
-    session.add(row)
+def add_pages(session: Session, repo_id: int, pages: Sequence[NewPage]) -> dict[str, int]:
+    """Store pages with their files; their row ids by digest."""
+    rows = [TreePage(repo_id=repo_id, digest=page.digest) for page in pages]
+    session.add_all(rows)
     session.flush()
-    entries = [{"page_id": row.id, "path": leaf.path, "blob_id": leaf.blob_id} for leaf in page.leaves]
-    session.execute(insert(TreeEntry), entries)
-    return row.id
+    entries = [
+        {"page_id": row.id, "path": leaf.path, "blob_id": leaf.blob_id}
+        for row, page in zip(rows, pages, strict=True)
+        for leaf in page.leaves
+    ]
+    if entries:
+        session.execute(insert(TreeEntry), entries)
+    return {row.digest: row.id for row in rows}
 
 
 def find_tree(session: Session, repo_id: int, digest: str) -> int | None:

@@ -82,7 +82,7 @@ class Dispatcher:
 
     def adopt_forgotten(self) -> int:
         """Make jobs for committed raw blobs that never had one (the settings changed, or an old hub); how many."""
-        adopted = last = 0
+        adopted, last = 0, (self.hub.settings.encode_min_nbytes, 0)
         while self.leads():
             last, found = self.hub.db.run(partial(self._adopt_some, after=last))
             adopted += found
@@ -110,8 +110,9 @@ class Dispatcher:
             ):
                 log.warning("the engine had lost a job; queued again", job_id=job_id, attempt=attempt)
 
-    def _adopt_some(self, session: Session, after: int) -> tuple[int, int]:
-        settings = self.hub.settings
-        blobs = queries.find_raw_blobs_without_job(session, settings.encode_min_nbytes, after, ADOPT_AT_ONCE)
-        queries.add_encode_jobs(session, blobs, settings.encode_queue, queries.Asked(priority=BACKGROUND))
-        return (blobs[-1].id if blobs else after), len(blobs)
+    def _adopt_some(self, session: Session, after: tuple[int, int]) -> tuple[tuple[int, int], int]:
+        blobs = queries.find_raw_blobs_without_job(session, after, ADOPT_AT_ONCE)
+        last = (blobs[-1].nbytes, blobs[-1].id) if blobs else after
+        by_row = sorted(blobs, key=lambda blob: blob.id)
+        queries.add_encode_jobs(session, by_row, self.hub.settings.encode_queue, queries.Asked(priority=BACKGROUND))
+        return last, len(blobs)
