@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 NATIVE := codecs/CMakeLists.txt $(wildcard codecs/csrc/*)
 WEIGHTS ?= tests/data
+# More than cores: most tests wait for processes.
+TEST_PROCESSES ?= 4
 KUBERNETES ?= 1.32
 MANIFESTS := $(filter-out %/kustomization.yaml,$(wildcard docker/kubernetes/*.yaml))
 
@@ -20,7 +22,7 @@ hub: $(VENV)/.hub  ## set everything up and serve the hub on http://127.0.0.1:80
 	$(BIN)/freebits serve --host 127.0.0.1 --port 8000 --data .data/hub
 
 test: setup lint audit  ## set everything up and run all tests that need no GPU
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -m "not slow" -n $(TEST_PROCESSES) --dist loadfile
 
 demo: setup $(VENV)/.minilm  ## start a hub, push and pull real checkpoints, compare every byte
 	$(BIN)/python tests/bench/demo.py

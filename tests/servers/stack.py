@@ -119,6 +119,7 @@ class Stack:
             "S3_SECRET_KEY": SECRET_KEY,
             "FREEBITS_ADMIN_TOKEN": ADMIN_TOKEN,
             "FREEBITS_S3_PUBLIC_ENDPOINT": self.s3.endpoint,
+            "FREEBITS_FORWARDED_ALLOW": "127.0.0.1",
             "GRAFANA_PASSWORD": "unused",
         }
         services: dict[str, Any] = rendered_compose(values)["services"]
