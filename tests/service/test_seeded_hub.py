@@ -336,4 +336,4 @@ def test_collecting_uses_indexes(api: Any, seeded: Hub) -> None:
         with captured(seeded) as statements, seeded.db.transaction() as session:
             each(session)
             session.rollback()
-        assert_indexed(seeded, statements, 2)
+        assert_indexed(seeded, statements, 3)
