@@ -8,7 +8,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 NATIVE := codecs/CMakeLists.txt $(wildcard codecs/csrc/*)
 WEIGHTS ?= tests/data
 # More than cores: most tests wait for processes.
-TEST_PROCESSES ?= 4
+TEST_PROCESSES ?= 3
 KUBERNETES ?= 1.32
 MANIFESTS := $(filter-out %/kustomization.yaml,$(wildcard docker/kubernetes/*.yaml))
 

@@ -67,8 +67,8 @@ def test_encoding_saves_bytes_both_ways(environment: Any, folder: Path, home: Pa
 
 
 def test_a_slow_link_makes_the_client_encode(environment: Any, folder: Path) -> None:
-    """20 MB/s against a fast encoder: the container wins the race."""
-    environment.bytes_per_s = 20e6
+    """4 MB/s against the encoder, also on a busy machine: the container wins the race."""
+    environment.bytes_per_s = 4e6
     with freebits.Hub() as hub:
         result = hub.push(folder / "sub/text.bin", "alice/model")
     assert environment.containers

@@ -212,6 +212,13 @@ def s3_place(s3_endpoint: str, s3_bucket: str) -> dict[str, Any]:
     return {"s3_bucket": s3_bucket, "s3_prefix": prefix, "s3_endpoint": s3_endpoint, "s3_addressing": "path"}
 
 
+@pytest.fixture(autouse=True)
+def _log_where_the_tests_do() -> Iterator[None]:
+    """A command that ran in this process logs to the standard error it found, which its test has closed by now."""
+    yield
+    logs.configure("error")
+
+
 @pytest.fixture
 def make_settings(tmp_path: Path) -> Callable[..., Settings]:
     """Settings for a hub in the test's folder, with small parts and short times."""
@@ -304,8 +311,8 @@ def make_hub(
 
 
 @pytest.fixture
-def make_client() -> Iterator[Callable[[Hub], HubClient]]:
-    """Clients of hubs in this process."""
+def make_client(make_hub: Callable[..., Hub]) -> Iterator[Callable[[Hub], HubClient]]:
+    """Clients of hubs in this process; they end before their hubs do."""
     running: list[TestClient] = []
 
     def make(hub: Hub) -> HubClient:

@@ -177,7 +177,7 @@ def test_the_store_is_listed_folder_by_folder(make_hub: Callable[..., Hub], monk
     hub = make_hub(orphan_interval_s=1000)
     listed: list[str] = []
     listing = hub.store.list
-    monkeypatch.setattr(type(hub.store), "list", lambda _, prefix: listed.append(prefix) or listing(prefix))
+    monkeypatch.setattr(hub.store, "list", lambda prefix: listed.append(prefix) or listing(prefix))
     for elapsed_s in (0, 250, 500, 999, 1001, 250):
         with hub.db.transaction() as session:
             row = session.get(Lease, "collection")

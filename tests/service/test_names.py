@@ -144,7 +144,8 @@ def test_the_api_refuses_bad_paths(client: Any, path: str) -> None:
     repo = client.new_repo()
     client.upload(repo, b"x")
     reply = client.commit(repo, {path: b"x"})
-    assert (reply.status_code, reply.json()["code"]) == (422, "INVALID_PATH")
+    code = "INVALID_REQUEST" if "\0" in path else "INVALID_PATH"  # no text of a request may hold a NUL
+    assert (reply.status_code, reply.json()["code"]) == (422, code)
 
 
 @pytest.mark.parametrize("quoted", ["..%2f..%2fetc%2fpasswd", "%2e%2e/secret", "a%00b", "a%5cb", "%ff"])

@@ -214,9 +214,9 @@ def test_bounded_time(check_layout, name):
     """Crafted files end soon."""
     content = HOSTILE_FILES[name]
     file = io.BytesIO(content)
-    start = time.perf_counter()
+    start = time.process_time()  # of this process: the machine may be busy with others
     layout = read_layout(file)
-    assert time.perf_counter() - start < MAX_SECONDS
+    assert time.process_time() - start < MAX_SECONDS
     if layout is not None:
         check_layout(layout, len(content))
 
