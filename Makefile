@@ -22,7 +22,8 @@ hub: $(VENV)/.hub  ## set everything up and serve the hub on http://127.0.0.1:80
 	$(BIN)/freebits serve --host 127.0.0.1 --port 8000 --data .data/hub
 
 test: setup lint audit  ## set everything up and run all tests that need no GPU
-	$(BIN)/python -m pytest -q -m "not slow" -n $(TEST_PROCESSES) --dist loadfile
+	$(BIN)/python -m pytest -q -m "not slow" -n $(TEST_PROCESSES) --dist loadfile --ignore tests/stack
+	$(BIN)/python -m pytest -q -m "not slow" tests/stack
 
 demo: setup $(VENV)/.minilm  ## start a hub, push and pull real checkpoints, compare every byte
 	$(BIN)/python tests/bench/demo.py

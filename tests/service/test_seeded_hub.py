@@ -31,6 +31,7 @@ from freebits_service.settings import Settings
 from freebits_service.trees.operations import store_edited
 from freebits_service.trees.pages import Leaf
 
+pytestmark = pytest.mark.parametrize("engine_name", ["postgres"], indirect=True)
 PLAN = SeedPlan(
     repos=2000,
     files=60_000,
