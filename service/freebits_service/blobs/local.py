@@ -16,10 +16,10 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NoReturn, Self
+from typing import Self
 
 from ..errors import StorageFull
-from .store import Buffer, Limits, ObjectNotFound, Presentation, StagedObject, StoredObject
+from .store import Buffer, Limits, ObjectNotFound, StagedObject, StoredObject
 
 STAGING = "staging"
 # EFBIG is what a file-size limit (RLIMIT_FSIZE, or the file system's own) answers; for a caller it is the
@@ -110,7 +110,7 @@ class LocalBlobStore:
     """A `BlobStore` in the folder `root`."""
 
     limits = Limits()
-    presigns = False
+    presigner = None
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -194,14 +194,6 @@ class LocalBlobStore:
     def check(self) -> None:
         """Look at the folder; an OSError says what is wrong with it."""
         os.stat(self._root / STAGING)
-
-    def presign_part(self, key: str, number: int) -> NoReturn:
-        """Never asked: `presigns` is false."""
-        raise NotImplementedError
-
-    def presign_download(self, key: str, shown: Presentation) -> NoReturn:
-        """Never asked: `presigns` is false."""
-        raise NotImplementedError
 
     def _staged(self, key: str) -> Path:
         return self._root / STAGING / key.replace("/", "%")

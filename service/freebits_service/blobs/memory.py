@@ -6,10 +6,10 @@ import threading
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NoReturn, Self
+from typing import Self
 
 from ..clock import now
-from .store import Buffer, Limits, ObjectNotFound, Presentation, StagedObject, StoredObject
+from .store import Buffer, Limits, ObjectNotFound, StagedObject, StoredObject
 
 
 @dataclass(slots=True)
@@ -76,7 +76,7 @@ class MemoryBlobStore:
     """A `BlobStore` that forgets everything with its process."""
 
     limits = Limits()
-    presigns = False
+    presigner = None
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -144,14 +144,6 @@ class MemoryBlobStore:
 
     def check(self) -> None:
         """Memory is always there."""
-
-    def presign_part(self, key: str, number: int) -> NoReturn:
-        """Never asked: `presigns` is false."""
-        raise NotImplementedError
-
-    def presign_download(self, key: str, shown: Presentation) -> NoReturn:
-        """Never asked: `presigns` is false."""
-        raise NotImplementedError
 
     def _find(self, key: str) -> tuple[bytes, datetime]:
         try:

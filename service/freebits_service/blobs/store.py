@@ -111,11 +111,27 @@ class PartWriter(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
 
+class Presigner(Protocol):
+    """Makes short-lived URLs by which clients reach the store itself, each good for one method and one key."""
+
+    def part(self, key: str, number: int) -> str:
+        """Takes a PUT of this part of an object in progress; raises ObjectNotFound."""
+        ...
+
+    def download(self, key: str, shown: Presentation) -> str:
+        """Answers a GET of this object."""
+        ...
+
+
 class BlobStore(Protocol):
     """Objects under keys, which ``blobs/keys.py`` makes."""
 
     limits: Limits
-    presigns: bool  # whether clients may be sent to the store itself
+
+    @property
+    def presigner(self) -> Presigner | None:
+        """None where clients cannot be sent to the store itself."""
+        ...
 
     def begin(self, key: str) -> None:
         """Begin to stage the object `key`."""
@@ -179,10 +195,3 @@ class BlobStore(Protocol):
         """Ask the store for a sign of life, within seconds; raises StoreUnavailable."""
         ...
 
-    def presign_part(self, key: str, number: int) -> str:
-        """A short-lived URL that takes a PUT of this part and nothing else; only where `presigns`."""
-        ...
-
-    def presign_download(self, key: str, shown: Presentation) -> str:
-        """A short-lived URL that answers a GET of this object and nothing else; only where `presigns`."""
-        ...

@@ -72,7 +72,7 @@ def collect(
 def graced(hub: Hub, least_grace_s: float | None = None) -> datetime:
     """What became unneeded before this moment may go: nobody reads it, through the hub or by a presigned URL."""
     if least_grace_s is None:
-        least_grace_s = max(LEAST_GRACE_S, hub.settings.presign_s if hub.store.presigns else 0)
+        least_grace_s = max(LEAST_GRACE_S, hub.settings.presign_s if hub.store.presigner else 0)
     return in_seconds(-max(hub.settings.grace_s, least_grace_s))
 
 

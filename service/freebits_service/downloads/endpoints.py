@@ -19,7 +19,7 @@ from .leases import OpenBlobs
 from .locate import Located, Representation, cache_control, content_type, locate, represent
 from .pace import Pace
 from .ranges import ByteRange, accepts, matches_none, parse_range, range_applies
-from .redirect import is_redirected, presign, redirect_headers
+from .redirect import presign, redirect_headers, redirector
 from .stream import ObjectResponse, ReadAhead, pieces
 
 router = APIRouter(tags=["downloads"])
@@ -61,8 +61,8 @@ async def resolve(
     if request.method == "HEAD":
         return Response(headers={**headers, "Content-Length": str(answer.nbytes)})
     span = _requested(request, answer)
-    if is_redirected(hub, answer, request.headers.get("if-range")):
-        location = await run_in_threadpool(presign, hub, located, answer)
+    if presigner := redirector(hub, answer, request.headers.get("if-range")):
+        location = await run_in_threadpool(presign, presigner, located, answer)
         return Response(status_code=307, headers={**redirect_headers(headers), "Location": location})
     try:
         return await _stream(request, hub, located, answer, span, headers)

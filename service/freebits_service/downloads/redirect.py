@@ -9,24 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..blobs.store import Presentation
+from ..blobs.store import Presentation, Presigner
 from ..context import Hub
 from .locate import Located, Representation, content_type
 
 _OF_THE_BODY = frozenset({"Accept-Ranges", "Content-Disposition", "Content-Type"})
 
 
-def is_redirected(hub: Hub, answer: Representation, if_range: str | None) -> bool:
-    """Whether the store answers a GET; not one with If-Range, which the store would compare with its own ETag."""
-    may_be = hub.store.presigns and hub.settings.redirect_downloads
-    return may_be and answer.form != "decoded" and if_range is None
+def redirector(hub: Hub, answer: Representation, if_range: str | None) -> Presigner | None:
+    """Who makes the URL if the store answers a GET; not one with If-Range: the store compares with its own ETag."""
+    may_be = hub.settings.redirect_downloads and answer.form != "decoded" and if_range is None
+    return hub.store.presigner if may_be else None
 
 
-def presign(hub: Hub, located: Located, answer: Representation) -> str:
+def presign(presigner: Presigner, located: Located, answer: Representation) -> str:
     """The URL; a browser saves what it finds there and never shows it, whatever the file is."""
-    return hub.store.presign_download(
-        answer.key, Presentation(content_type(located.path, answer), located.file_name(answer))
-    )
+    return presigner.download(answer.key, Presentation(content_type(located.path, answer), located.file_name(answer)))
 
 
 def redirect_headers(headers: Mapping[str, str]) -> dict[str, str]:

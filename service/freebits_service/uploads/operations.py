@@ -11,6 +11,7 @@ from .. import schemas
 from ..accounts.principal import Principal, require_user
 from ..accounts.queries import record
 from ..blobs import queries as blobs
+from ..blobs.store import Presigner
 from ..clock import in_seconds, now
 from ..commits.queries import usable_blob_ids
 from ..context import Hub
@@ -81,9 +82,9 @@ def plan_receiving(found: FoundUpload, number: int) -> PartPlan:
     return plan_part(number, found.row.stored_nbytes, found.row.part_nbytes)
 
 
-def takes_direct_parts(hub: Hub) -> bool:
-    """Whether clients may send parts to the store itself."""
-    return hub.store.presigns and hub.settings.direct_uploads
+def part_presigner(hub: Hub) -> Presigner | None:
+    """Who makes the URLs if clients may send parts to the store itself."""
+    return hub.store.presigner if hub.settings.direct_uploads else None
 
 
 def presign_parts(
@@ -94,12 +95,13 @@ def presign_parts(
     What arrives there is not counted: the store is asked what it has. Raises InvalidRequest where there are none.
     """
     found = find(hub, caller, namespace, name, upload_id)
-    if not takes_direct_parts(hub):
+    presigner = part_presigner(hub)
+    if presigner is None:
         raise InvalidRequest("this hub takes parts itself: PUT them to .../parts/{number}")
     plans = [plan_receiving(found, number) for number in range(first, last + 1)]
     with hub.db.transaction() as session:
         queries.extend_upload(session, upload_id, in_seconds(hub.settings.upload_ttl_s))
-    urls = staging.presign_parts(hub, found, plans)
+    urls = staging.presign_parts(hub, presigner, found, plans)
     items = [
         schemas.PartUrl(number=plan.number, nbytes=plan.nbytes, url=url) for plan, url in zip(plans, urls, strict=True)
     ]
@@ -184,6 +186,6 @@ def _describe(hub: Hub, found: FoundUpload, received: Sequence[int]) -> schemas.
             "state": row.state,
             "expires_at": row.expires_at,
             "received": range(count) if row.state == "complete" else received,
-            "direct": takes_direct_parts(hub),
+            "direct": part_presigner(hub) is not None,
         }
     )

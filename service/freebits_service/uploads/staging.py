@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from ..blobs.keys import new_container_key, new_raw_key, upload_origin
-from ..blobs.store import ObjectNotFound, PartWriter
+from ..blobs.store import ObjectNotFound, PartWriter, Presigner
 from ..context import Hub
 from ..errors import PartsMissing, UploadNotFound
 from ..models import Repo, Upload, UploadPart
@@ -75,11 +75,13 @@ def _is_finished(hub: Hub, key: str) -> bool:
     return True
 
 
-def presign_parts(hub: Hub, found: FoundUpload, plans: Sequence[PartPlan]) -> Sequence[str]:
+def presign_parts(
+    hub: Hub, presigner: Presigner, found: FoundUpload, plans: Sequence[PartPlan]
+) -> Sequence[str]:
     """URLs for some parts, of a new object when that of the upload was lost. Raises UploadNotFound."""
 
     def presign(key: str) -> list[str]:
-        return [hub.store.presign_part(key, plan.number) for plan in plans]
+        return [presigner.part(key, plan.number) for plan in plans]
 
     try:
         return presign(found.row.staging)

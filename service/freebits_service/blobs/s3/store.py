@@ -6,14 +6,14 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import Any
-from urllib.parse import quote
 
 from ...settings import MIB, Settings
 from ..keys import BLOBS
-from ..store import Limits, ObjectNotFound, Presentation, StagedObject, StoredObject
+from ..store import Limits, ObjectNotFound, StagedObject, StoredObject
 from .connection import S3Connection, connect
 from .failures import translated, unavailable
 from .multipart import Multiparts, S3PartWriter
+from .presigner import S3Presigner
 from .reader import S3Reader
 
 
@@ -21,12 +21,11 @@ class S3BlobStore:
     """A `BlobStore` in the bucket of the settings."""
 
     limits = Limits(least_part_nbytes=5 * MIB, most_parts=10_000, largest_nbytes=5 << 40)
-    presigns = True
 
     def __init__(self, settings: Settings) -> None:
         self._connection: S3Connection = connect(settings)
         self._multiparts = Multiparts(self._connection)
-        self._presign_s = int(settings.presign_s)
+        self.presigner = S3Presigner(self._connection, self._multiparts, int(settings.presign_s))
 
     def begin(self, key: str) -> None:
         """Create the multipart."""
@@ -107,28 +106,6 @@ class S3BlobStore:
                 self._connection.checker.head_bucket(Bucket=self._connection.bucket)
         except ObjectNotFound as error:
             raise unavailable(error) from error
-
-    def presign_part(self, key: str, number: int) -> str:
-        """A PUT of one part of the multipart; raises ObjectNotFound."""
-        return self._presign("upload_part", key, UploadId=self._multiparts.id_of(key), PartNumber=number + 1)
-
-    def presign_download(self, key: str, shown: Presentation) -> str:
-        """A GET whose answer is an attachment of a type that no browser executes."""
-        return self._presign(
-            "get_object",
-            key,
-            ResponseContentType=shown.content_type,
-            ResponseContentDisposition=f"attachment; filename*=UTF-8''{quote(shown.file_name, safe='')}",
-            ResponseCacheControl="private, no-store",
-        )
-
-    def _presign(self, operation: str, key: str, **parameters: Any) -> str:
-        connection = self._connection
-        with translated(key):
-            url: str = connection.presigner.generate_presigned_url(
-                operation, Params={**connection.at(key), **parameters}, ExpiresIn=self._presign_s
-            )
-        return url
 
     def _get(self, key: str, start: int, stop: int) -> Any:
         found = self._connection.client.get_object(**self._connection.at(key), Range=f"bytes={start}-{stop - 1}")
