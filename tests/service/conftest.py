@@ -36,8 +36,11 @@ from freebits_service.accounts.operations import ensure_admin
 from freebits_service.app import create_app
 from freebits_service.context import Hub, open_hub
 from freebits_service.db import Database
+from freebits_service.jobs.queries import claim_job
 from freebits_service.migrate import upgrade
 from freebits_service.settings import Settings
+from freebits_service.workers.encode import EncodeSteps
+from freebits_service.workers.encoder import EncoderProcess
 
 ADMIN_TOKEN = "admin-token-of-the-tests"
 API = "/api/v1"
@@ -335,6 +338,32 @@ def hub(make_hub: Callable[..., Hub]) -> Hub:
 def client(make_client: Callable[[Hub], HubClient], hub: Hub) -> HubClient:
     """The admin, talking to `hub`."""
     return make_client(hub)
+
+
+@pytest.fixture
+def steps(hub: Hub) -> Iterator[EncodeSteps]:
+    """The steps of a worker over `hub`, in this process."""
+    encoder = EncoderProcess(hub.settings)
+    yield EncodeSteps(hub, encoder, "w1")
+    encoder.stop()
+
+
+@pytest.fixture
+def encode_all(steps: EncodeSteps) -> Callable[[], None]:
+    """Runs the queued jobs; what is encoded is verified twice, as after a crash."""
+
+    def run() -> None:
+        while True:
+            with steps.hub.db.transaction() as session:
+                job = claim_job(session, ["cpu"], steps.worker_id)
+            if job is None:
+                return
+            container = steps.encode(job.id, job.attempt)
+            if container is not None:
+                for step in (steps.verify, steps.verify, steps.swap):
+                    step(job.id, job.attempt, container)
+
+    return run
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,18 +16,10 @@ from freebits_service.context import Hub
 from freebits_service.jobs import queries
 from freebits_service.models import Blob, Job
 from freebits_service.workers.encode import EncodeSteps
-from freebits_service.workers.encoder import EncoderProcess, EncodingFailed
+from freebits_service.workers.encoder import EncodingFailed
 
 CONTENT = b"0123456789abcdef" * 30_000
 NOISE = random.Random(1).randbytes(100_000)
-
-
-@pytest.fixture
-def steps(hub: Hub) -> Iterator[EncodeSteps]:
-    """The steps of a worker over `hub`."""
-    encoder = EncoderProcess(hub.settings)
-    yield EncodeSteps(hub, encoder, "w1")
-    encoder.stop()
 
 
 def job_of(hub: Hub) -> Job:

@@ -81,8 +81,11 @@ class WorkerProcess:
         self.process.wait()
 
 
+StartWorker = Callable[..., WorkerProcess]
+
+
 @pytest.fixture
-def make_worker(tmp_path: Path) -> Iterator[Callable[..., WorkerProcess]]:
+def make_worker(tmp_path: Path) -> Iterator[StartWorker]:
     """Workers beside a hub process; all are killed at the end."""
     made: list[WorkerProcess] = []
 
@@ -106,6 +109,27 @@ def make_worker(tmp_path: Path) -> Iterator[Callable[..., WorkerProcess]]:
         with suppress(psutil.NoSuchProcess):
             each.signal(signal.SIGCONT)
         each.kill()
+
+
+@pytest.fixture
+def pushed_to(make_process: Callable[..., Any], connect: Callable[..., Any]) -> tuple[Any, Any, str]:
+    """A hub process without a worker, a client of it, and a repo."""
+    served = make_process(*HUB)
+    served.start()
+    client = connect(served)
+    return served, client, client.new_repo()
+
+
+@pytest.fixture
+def ready_worker(make_worker: StartWorker) -> Callable[[Any], WorkerProcess]:
+    """Start a worker and wait until it takes jobs."""
+
+    def start(served: Any) -> WorkerProcess:
+        worker = make_worker(served)
+        wait_for(lambda: worker.lines("worker ready"), "the worker")
+        return worker
+
+    return start
 
 
 def wait_for(condition: Callable[[], Any], what: str, every_s: float = 0.02) -> Any:
@@ -148,16 +172,15 @@ def push_large(client: Any, repo: str, number: int) -> dict[str, bytes]:
 
 
 def test_a_worker_killed_in_the_middle(
-    make_process: Callable[..., Any], connect: Callable[..., Any], make_worker: Callable[..., WorkerProcess]
+    pushed_to: tuple[Any, Any, str],
+    make_worker: StartWorker,
+    ready_worker: StartWorker,
 ) -> None:
     """Another worker takes over where it was: what was encoded is not encoded again."""
-    served = make_process(*HUB)
-    served.start()
-    client = connect(served)
-    repo, pushed = client.new_repo(), {}
+    served, client, repo = pushed_to
+    pushed: dict[str, bytes] = {}
     for number in range(TRIES):
-        first = make_worker(served)
-        wait_for(lambda worker=first: worker.lines("worker ready"), "the first worker")
+        first = ready_worker(served)
         pushed |= push_large(client, repo, number)
         wait_for(lambda worker=first: worker.lines("verifying"), "the check of what was encoded", 0.002)
         first.signal(signal.SIGSTOP)
@@ -176,39 +199,31 @@ def test_a_worker_killed_in_the_middle(
     check_content(client, repo, pushed)
 
 
-def test_a_worker_killed_while_encoding(
-    make_process: Callable[..., Any], connect: Callable[..., Any], make_worker: Callable[..., WorkerProcess]
-) -> None:
+def test_a_worker_killed_while_encoding(pushed_to: tuple[Any, Any, str], ready_worker: StartWorker) -> None:
     """A living worker notices the silence and does the step again."""
-    served = make_process(*HUB)
-    served.start()
-    client = connect(served)
-    repo = client.new_repo()
-    first = make_worker(served)
-    wait_for(lambda: first.lines("worker ready"), "the first worker")
+    served, client, repo = pushed_to
+    first = ready_worker(served)
     pushed = push_large(client, repo, 0)
     wait_for(lambda: first.lines("encoding"), "encoding", 0.002)
     first.signal(signal.SIGSTOP)
-    second = make_worker(served)
-    wait_for(lambda: second.lines("worker ready"), "the second worker")
+    ready_worker(served)
     first.kill()
     wait_done(client, 1)
     check_content(client, repo, pushed)
 
 
+@pytest.mark.parametrize("step", ["encoding", "verifying", "swapping"])
 @pytest.mark.parametrize("engine_name", ["postgres"], indirect=True)
 def test_a_zombie_wakes_up(
-    make_process: Callable[..., Any], connect: Callable[..., Any], make_worker: Callable[..., WorkerProcess]
+    pushed_to: tuple[Any, Any, str],
+    make_worker: StartWorker,
+    ready_worker: StartWorker,
+    step: str,
 ) -> None:
     """A worker that stood still until its job was handed on and done changes nothing, and works on."""
-    served = make_process(*HUB)
-    served.start()
-    client = connect(served)
-    repo = client.new_repo()
-    zombie = make_worker(served)
-    wait_for(lambda: zombie.lines("worker ready"), "the first worker")
+    served, client, repo = pushed_to
+    zombie = ready_worker(served)
     pushed = push_large(client, repo, 0)
-    step = random.choice(["encoding", "verifying", "swapping"])
     wait_for(lambda: zombie.lines(step), step, 0.002)
     zombie.signal(signal.SIGSTOP)
     other = make_worker(served)
@@ -227,7 +242,7 @@ def test_a_zombie_wakes_up(
 
 
 def test_three_workers_share_the_work(
-    make_process: Callable[..., Any], connect: Callable[..., Any], make_worker: Callable[..., WorkerProcess]
+    make_process: Callable[..., Any], connect: Callable[..., Any], make_worker: StartWorker
 ) -> None:
     """Started all at once on an engine without tables; every job is done once, by one of them."""
     served = make_process("--no-worker")
@@ -247,15 +262,13 @@ def test_three_workers_share_the_work(
 
 
 def test_sigterm_hands_the_job_back(
-    make_process: Callable[..., Any], connect: Callable[..., Any], make_worker: Callable[..., WorkerProcess]
+    pushed_to: tuple[Any, Any, str],
+    make_worker: StartWorker,
+    ready_worker: StartWorker,
 ) -> None:
     """At once, with no failure counted; the next worker begins it again."""
-    served = make_process(*HUB)
-    served.start()
-    client = connect(served)
-    repo = client.new_repo()
-    first = make_worker(served)
-    wait_for(lambda: first.lines("worker ready"), "the worker")
+    served, client, repo = pushed_to
+    first = ready_worker(served)
     for number in range(TRIES):
         pushed = push_large(client, repo, number)
         wait_for(lambda worker=first: worker.lines("encoding"), "encoding", 0.002)
@@ -264,8 +277,7 @@ def test_sigterm_hands_the_job_back(
         job = jobs(client)[-1]
         if job["state"] == "queued":
             break
-        first = make_worker(served)
-        wait_for(lambda worker=first: worker.lines("worker ready"), "the worker")
+        first = ready_worker(served)
     assert (job["state"], job["attempt"], job["failures"], job["worker"]) == ("queued", 1, 0, None)
     assert client.get("/workers").json()["items"] == []
     make_worker(served)
@@ -275,14 +287,9 @@ def test_sigterm_hands_the_job_back(
 
 
 @pytest.mark.parametrize("engine_name", ["postgres"], indirect=True)
-def test_a_full_disk(
-    make_process: Callable[..., Any], connect: Callable[..., Any], make_worker: Callable[..., WorkerProcess]
-) -> None:
+def test_a_full_disk(pushed_to: tuple[Any, Any, str], make_worker: StartWorker) -> None:
     """The job waits as long as it takes, no failure is counted, and it finishes when there is room."""
-    served = make_process(*HUB)
-    served.start()
-    client = connect(served)
-    repo = client.new_repo()
+    served, client, repo = pushed_to
 
     def little_room() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (MIB // 2, MIB // 2))
@@ -306,7 +313,7 @@ def test_a_full_disk(
 def test_postgres_killed_and_started_again(
     make_process: Callable[..., Any],
     connect: Callable[..., Any],
-    make_worker: Callable[..., WorkerProcess],
+    make_worker: StartWorker,
     tmp_path: Path,
 ) -> None:
     """``kill -9`` of a durable server during pushes and encoding: what was acknowledged is there, work finishes."""

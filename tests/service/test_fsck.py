@@ -6,7 +6,7 @@ import hashlib
 import json
 import random
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -23,38 +23,12 @@ from freebits_service.cli import gc as gc_command
 from freebits_service.collection.operations import collect
 from freebits_service.collection.survey import survey
 from freebits_service.context import Hub
-from freebits_service.jobs.queries import claim_job
 from freebits_service.models import Blob, Job, Ref, RepoBlob, Tensor, TreeEntry, Upload
 from freebits_service.repair.findings import Report
 from freebits_service.repair.operations import fsck
-from freebits_service.workers.encode import EncodeSteps
-from freebits_service.workers.encoder import EncoderProcess
 
 CONTENT = b"0123456789abcdef" * 100_000
 NOISE = random.Random(3).randbytes(3_000_000)
-
-
-def claim(hub: Hub) -> Job | None:
-    """Take the next job, if there is one."""
-    with hub.db.transaction() as session:
-        return claim_job(session, ["cpu"], "w1")
-
-
-@pytest.fixture
-def encode_all(hub: Hub) -> Iterator[Callable[[], None]]:
-    """Runs the queued jobs."""
-    encoder = EncoderProcess(hub.settings)
-    steps = EncodeSteps(hub, encoder, "w1")
-
-    def run() -> None:
-        while job := claim(hub):
-            container = steps.encode(job.id, job.attempt)
-            if container is not None:
-                steps.verify(job.id, job.attempt, container)
-                steps.swap(job.id, job.attempt, container)
-
-    yield run
-    encoder.stop()
 
 
 @pytest.fixture

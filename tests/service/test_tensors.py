@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,8 @@ from freebits_codecs.formats import Tensor as Extent
 from freebits_codecs.formats import read_layout
 from freebits_service.collection.operations import collect
 from freebits_service.context import Hub
-from freebits_service.jobs.queries import claim_job
-from freebits_service.models import Blob, Job, Tensor, Upload
+from freebits_service.models import Blob, Tensor, Upload
 from freebits_service.tensors.digests import MAX_OVERLAP, TensorDigest, TensorHasher
-from freebits_service.workers.encode import EncodeSteps
-from freebits_service.workers.encoder import EncoderProcess
 
 RNG = np.random.default_rng(5)
 CHECKPOINTS = sorted(path for path in (Path(__file__).parents[1] / "data").rglob("*") if path.is_file())
@@ -38,36 +35,13 @@ FIRST = save({"shared": SHARED, "own": weights(500, 500), "empty": weights(0, 4)
 SECOND = save({"other name": SHARED, "flat": SHARED.reshape(-1), "b": weights(1000)})
 
 
-def claim(hub: Hub) -> Job | None:
-    """Take the next job, if there is one."""
-    with hub.db.transaction() as session:
-        return claim_job(session, ["cpu"], "w1")
-
-
-@pytest.fixture
-def run_job(hub: Hub) -> Iterator[Callable[[], None]]:
-    """Runs all queued jobs, step by step."""
-    encoder = EncoderProcess(hub.settings)
-    steps = EncodeSteps(hub, encoder, "w1")
-
-    def run() -> None:
-        while job := claim(hub):
-            container = steps.encode(job.id, job.attempt)
-            if container is not None:
-                for step in (steps.verify, steps.verify, steps.swap):
-                    step(job.id, job.attempt, container)
-
-    yield run
-    encoder.stop()
-
-
-def test_an_encoded_file_lists_its_tensors(client: Any, run_job: Callable[[], None]) -> None:
+def test_an_encoded_file_lists_its_tensors(client: Any, encode_all: Callable[[], None]) -> None:
     """In the order of its directory, with the digests of the bytes that are in the file."""
     repo = client.new_repo()
     client.push(repo, {"m.safetensors": FIRST})
     before = client.get(f"/repos/{repo}/tensors/main/m.safetensors").json()
     assert (before["indexed"], before["items"], before["next"]) == (False, [], None)
-    run_job()
+    encode_all()
     listed = client.get(f"/repos/{repo}/tensors/main/m.safetensors").json()
     assert listed["indexed"]
     for tensor in listed["items"]:
@@ -80,11 +54,11 @@ def test_an_encoded_file_lists_its_tensors(client: Any, run_job: Callable[[], No
     assert [tensor["number"] for tensor in listed["items"]] == [0, 1, 2, 3]
 
 
-def test_the_list_is_paged_by_number(client: Any, run_job: Callable[[], None]) -> None:
+def test_the_list_is_paged_by_number(client: Any, encode_all: Callable[[], None]) -> None:
     """Page after page gives what one page gives."""
     repo = client.new_repo()
     client.push(repo, {"m": FIRST})
-    run_job()
+    encode_all()
     path = f"/repos/{repo}/tensors/main/m"
     names, after = [], None
     while True:
@@ -106,12 +80,12 @@ def test_a_container_that_a_client_sent_is_indexed_too(client: Any) -> None:
     assert {tensor["name"] for tensor in listed["items"]} == {"shared", "own", "empty", "scalar"}
 
 
-def test_who_shares_a_tensor(client: Any, run_job: Callable[[], None]) -> None:
+def test_who_shares_a_tensor(client: Any, encode_all: Callable[[], None]) -> None:
     """All files of repos that the caller may read, under any name and shape, page by page; no private ones."""
     owner, other = client.new_user("owner"), client.new_user("other")
     owner.push(owner.new_repo("owner/open"), {"a/first": FIRST})
     owner.push(owner.new_repo("owner/secret", "private"), {"second": SECOND})
-    run_job()
+    encode_all()
     digest = blake3(SHARED.tobytes()).hexdigest()
 
     def places(who: Any, limit: int) -> list[tuple[str, str, str]]:
@@ -137,11 +111,11 @@ def test_who_shares_a_tensor(client: Any, run_job: Callable[[], None]) -> None:
     assert places(other, 100) == []
 
 
-def test_tensors_go_with_their_blob(hub: Hub, client: Any, run_job: Callable[[], None]) -> None:
+def test_tensors_go_with_their_blob(hub: Hub, client: Any, encode_all: Callable[[], None]) -> None:
     """When the collector lets go of it."""
     repo = client.new_repo()
     client.push(repo, {"m": FIRST})
-    run_job()
+    encode_all()
     client.request("DELETE", f"/repos/{repo}")
     with hub.db.transaction() as session:
         session.execute(update(Upload).values(expires_at=Upload.created_at))
