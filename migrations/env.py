@@ -32,6 +32,10 @@ def run() -> None:
             )
             with context.begin_transaction():
                 context.run_migrations()
+            if connection.dialect.name == "postgresql":
+                # New columns and indexes have no statistics, and without them Postgres scans where an index would do.
+                connection.exec_driver_sql("ANALYZE")
+                connection.commit()
     finally:
         database.close()
 

@@ -1,4 +1,4 @@
-"""Several writers at once, as only Postgres has them: one wins, the others are told, nobody meets an accident."""
+"""Several writers at once: one wins, the others are told, nobody meets an accident."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from freebits_service.collection.operations import collect
 from freebits_service.context import Hub
 from freebits_service.models import Blob, Job, Upload
 
-pytestmark = pytest.mark.parametrize("engine_name", ["postgres"], indirect=True)
 AT_ONCE = 8
 CONTENT = b"0123456789abcdef" * 2_000
 
@@ -123,6 +122,7 @@ def test_a_nul_is_refused_before_the_database(client: Any) -> None:
     assert client.get("/jobs", params={"after": 10**30}).status_code == 422
 
 
+@pytest.mark.parametrize("engine_name", ["postgres"], indirect=True)
 def test_broken_connections_are_replaced(hub: Hub, client: Any) -> None:
     """After the server cut all of them the next request is answered."""
     repo = client.new_repo()

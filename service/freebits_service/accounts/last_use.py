@@ -6,7 +6,7 @@ import threading
 from datetime import datetime
 
 from ..clock import now
-from ..db import Database
+from ..db import Database, batches
 from . import queries
 
 FLUSH_S = 60.0
@@ -30,6 +30,7 @@ class LastUse:
         """Write down what was seen; what cannot be written is lost (it is a hint for people)."""
         with self._lock:
             seen, self._seen = self._seen, {}
-        if seen:
+        # In the same order everywhere and few at a time: replicas that write the same rows wait for a moment only.
+        for some in batches(sorted(seen.items())):
             with db.transaction() as session:
-                queries.set_last_used(session, seen)
+                queries.set_last_used(session, some)

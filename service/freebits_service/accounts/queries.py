@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -105,9 +105,9 @@ def delete_tokens_labelled(session: Session, user_id: int, label: str) -> None:
     session.execute(delete(Token).where(Token.user_id == user_id, Token.label == label))
 
 
-def set_last_used(session: Session, seen: Mapping[int, datetime]) -> None:
+def set_last_used(session: Session, seen: Sequence[tuple[int, datetime]]) -> None:
     """Note when tokens were last used; another replica may have noted something later."""
-    for token_id, at in sorted(seen.items()):
+    for token_id, at in seen:
         earlier = or_(Token.last_used_at.is_(None), Token.last_used_at < at)
         session.execute(update(Token).where(Token.id == token_id, earlier).values(last_used_at=at))
 
