@@ -86,15 +86,20 @@ def check(client: Any, repo: str, committed: dict[str, bytes]) -> None:
         assert hashlib.sha256(reply.content).digest() == hashlib.sha256(content).digest(), path
 
 
-def wait_for_some(pusher: Pusher) -> None:
-    """At least one file got through."""
+def stop_and_check(pusher: Pusher, client: Any) -> None:
+    """After the faults: something got through, the rest ends well, all is encoded and there bit for bit."""
     deadline = time.monotonic() + 60
     while not pusher.committed and time.monotonic() < deadline:
         time.sleep(0.1)
     assert pusher.committed
+    pusher.stopping.set()
+    pusher.join(60)
+    assert pusher.failure is None
+    _wait_settled(client, pusher.repo)
+    check(client, pusher.repo, pusher.committed)
 
 
-def wait_settled(client: Any, repo: str) -> None:
+def _wait_settled(client: Any, repo: str) -> None:
     """All files are encoded."""
     deadline = time.monotonic() + 120
     while True:

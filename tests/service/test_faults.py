@@ -6,27 +6,24 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import random
 import resource
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 from postgres import PostgresServer
-from pusher import Pusher, check, wait_for_some, wait_settled
+from pusher import Pusher, check, stop_and_check
+from worker_process import WorkerProcess
 
 from freebits_service.collection.operations import collect
 from freebits_service.context import open_hub
+from freebits_service.db import Database
 from freebits_service.migrate import upgrade
 from freebits_service.settings import Settings
 
@@ -36,49 +33,6 @@ MIB = 1 << 20
 LARGE = random.Random(9).randbytes(MIB) + bytes(range(64)) * (31 * MIB // 64)
 TRIES = 6
 HUB = ("--no-worker", "--part-nbytes", str(8 * MIB))
-
-
-@dataclass
-class WorkerProcess:
-    """``freebits worker`` beside a hub."""
-
-    flags: list[str]
-    database_url: str
-    log_path: Path
-    limits: Callable[[], None] | None = None
-    process: subprocess.Popen[bytes] = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Start it."""
-        with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "freebits", "worker", *self.flags],
-                env={**os.environ, "FREEBITS_DATABASE_URL": self.database_url},
-                stdout=log,
-                stderr=log,
-                preexec_fn=self.limits,  # noqa: PLW1509 - sets a limit, takes no lock
-            )
-
-    def lines(self, event: str) -> list[dict[str, Any]]:
-        """What it logged of this kind."""
-        found = []
-        for line in self.log_path.read_text().splitlines():
-            with suppress(ValueError):
-                found.append(json.loads(line))
-        return [line for line in found if line.get("event") == event]
-
-    def signal(self, number: int) -> None:
-        """Send a signal to it and its encoder."""
-        family = psutil.Process(self.process.pid)
-        for process in [family, *family.children(recursive=True)]:
-            with suppress(psutil.NoSuchProcess):
-                process.send_signal(number)
-
-    def kill(self) -> None:
-        """``kill -9``, of its encoder too: a node that is gone."""
-        if self.process.poll() is None:
-            self.signal(signal.SIGKILL)
-        self.process.wait()
 
 
 StartWorker = Callable[..., WorkerProcess]
@@ -241,6 +195,27 @@ def test_a_zombie_wakes_up(
     assert {job["outcome"] for job in done} == {"encoded"}
 
 
+@pytest.mark.parametrize("engine_name", ["postgres"], indirect=True)
+def test_an_attempt_the_engine_broke_off(pushed_to: tuple[Any, Any, str], ready_worker: StartWorker) -> None:
+    """The engine cannot record a step: its living worker notices, and the job begins again with no failure counted."""
+    served, client, repo = pushed_to
+    worker = ready_worker(served)
+    pushed = push_large(client, repo, 0)
+    wait_for(lambda: worker.lines("encoding"), "encoding", 0.002)
+    schema = Settings().engine_schema
+    database = Database(served.database_url)
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql(f"ALTER SCHEMA {schema} RENAME TO elsewhere")
+    wait_for(lambda: worker.lines("an attempt ended early"), "the attempt to break off")
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql(f"ALTER SCHEMA elsewhere RENAME TO {schema}")
+    database.close()
+    [done] = wait_done(client, 1)
+    assert (done["attempt"], done["failures"], done["outcome"]) == (2, 0, "encoded")
+    assert worker.process.poll() is None
+    check_content(client, repo, pushed)
+
+
 def test_three_workers_share_the_work(
     make_process: Callable[..., Any], connect: Callable[..., Any], make_worker: StartWorker
 ) -> None:
@@ -337,15 +312,33 @@ def test_postgres_killed_and_started_again(
             server.start()
             wait_for(lambda: client.get("/whoami").status_code == 200, "the hub to answer again")
             check(client, repo, dict(pusher.committed))
-        wait_for_some(pusher)
-        pusher.stopping.set()
-        pusher.join(60)
-        assert pusher.failure is None
-        wait_settled(client, repo)
-        check(client, repo, pusher.committed)
+        stop_and_check(pusher, client)
         assert all(worker.process.poll() is None for worker in workers)
         assert {job["state"] for job in jobs(client)} == {"done"}
         served.end(signal.SIGKILL)
+    finally:
+        for worker in workers:
+            worker.kill()
+        server.close()
+
+
+def test_postgres_killed_while_workers_start(tmp_path: Path) -> None:
+    """Whatever step of its beginning a worker is at: it waits for the database, and then it is ready."""
+    server = PostgresServer(durable=True)
+    workers: list[WorkerProcess] = []
+    try:
+        url = server.create_database("hub")
+        upgrade(url)
+        flags = ["--data", str(tmp_path / "data")]
+        for number in range(4):
+            workers += [WorkerProcess(flags, url, tmp_path / f"worker-{number}-{twin}.log") for twin in range(2)]
+            time.sleep(random.uniform(0.8, 2.5))
+            server.kill()
+            time.sleep(0.5)
+            server.start()
+        for worker in workers:
+            wait_for(lambda worker=worker: worker.lines("worker ready"), "the worker to be ready")
+            assert worker.process.poll() is None
     finally:
         for worker in workers:
             worker.kill()

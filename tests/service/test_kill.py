@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from pusher import Pusher, check, wait_for_some, wait_settled
+from pusher import Pusher, check, stop_and_check
 
 ROUNDS = int(os.environ.get("FREEBITS_TEST_KILL_ROUNDS", "8"))
 SEED = 77
@@ -35,11 +35,6 @@ def test_kill_at_random_moments(make_process: Callable[..., Any], connect: Calla
         served.start()
         acknowledged = dict(pusher.committed)
         check(client, repo, dict(rng.sample(list(acknowledged.items()), min(SAMPLE, len(acknowledged)))))
-    wait_for_some(pusher)
-    pusher.stopping.set()
-    pusher.join(60)
-    assert pusher.failure is None
-    wait_settled(client, repo)
-    check(client, repo, pusher.committed)
+    stop_and_check(pusher, client)
     outcomes = {job["outcome"] for job in client.get("/jobs", params={"limit": 1000}).json()["items"]}
     assert outcomes <= {"encoded", "was encoded meanwhile"}

@@ -159,7 +159,7 @@ def test_last_use_is_written_by_the_batch(client: Any, hub: Hub) -> None:
     noted = client.get("/users/admin/tokens").json()["items"][0]["last_used_at"]
     assert noted is not None
     with hub.db.transaction() as session:
-        set_last_used(session, {1: now() - timedelta(hours=1)})
+        set_last_used(session, [(1, now() - timedelta(hours=1))])
     assert client.get("/users/admin/tokens").json()["items"][0]["last_used_at"] == noted
 
 

@@ -257,7 +257,13 @@ def running_attempts(session: Session, for_at_least_s: float) -> Sequence[tuple[
     return [(job_id, attempt) for job_id, attempt in rows]
 
 
-def requeue_lost(session: Session, job_id: int, attempt: int) -> bool:
+def attempts_of(session: Session, worker_id: str) -> Sequence[tuple[int, int]]:
+    """(job, attempt) of the jobs that a worker is at."""
+    rows = session.execute(select(Job.id, Job.attempt).where(Job.state == "running", Job.worker_id == worker_id))
+    return [(job_id, attempt) for job_id, attempt in rows]
+
+
+def requeue_attempt(session: Session, job_id: int, attempt: int) -> bool:
     """Queue a job again whose attempt nobody runs; False when that is not the current attempt any more."""
     statement = (
         update(Job)

@@ -66,6 +66,7 @@ class Dispatcher:
 
     def take_over(self) -> None:
         """Hand on what dead workers were at, and queue again what the engine has lost."""
+        self._requeue_own()
         if self.leads():
             self.bury(self.hub.db.run(lambda session: queries.dead_workers(session, self._dead_after_s)))
             self._requeue_lost()
@@ -99,6 +100,15 @@ class Dispatcher:
     def _dead_after_s(self) -> float:
         return self.hub.settings.worker_dead_after_s
 
+    def _requeue_own(self) -> None:
+        """Attempts that the rows give to this worker and that it is not at: the engine's database broke them off."""
+        with self._claiming:  # else one that was claimed and is about to be started would be among them
+            with self.hub.db.snapshot() as session:
+                held = queries.attempts_of(session, self.me.id)
+            for job_id, attempt in set(held) - self.engine.running():
+                if self.hub.db.run(partial(queries.requeue_attempt, job_id=job_id, attempt=attempt)):
+                    log.warning("an attempt was broken off; queued again", job_id=job_id, attempt=attempt)
+
     def _requeue_lost(self) -> None:
         """Jobs that run for a while and that the engine knows nothing of (its database was lost, or a fresh claim)."""
         with self.hub.db.snapshot() as session:
@@ -106,7 +116,7 @@ class Dispatcher:
         pending = self.engine.pending(running)
         for job_id, attempt in running:
             if (job_id, attempt) not in pending and self.hub.db.run(
-                partial(queries.requeue_lost, job_id=job_id, attempt=attempt)
+                partial(queries.requeue_attempt, job_id=job_id, attempt=attempt)
             ):
                 log.warning("the engine had lost a job; queued again", job_id=job_id, attempt=attempt)
 

@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Collection, Sequence
 
 import structlog
 from dbos import DBOS, DBOSConfig, SetWorkflowID, WorkflowHandle
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from ..db import normalized_url
+from ..errors import DatabaseUnavailable
 from ..settings import Settings
 from .encode import EncodeSteps
 
@@ -25,7 +28,9 @@ from .encode import EncodeSteps
 STEPS_VERSION = "2"
 CONNECTIONS = 3
 MAX_RECOVERIES = 1_000_000  # the `job` row counts handovers, and parks; the engine must not give up before
+Attempt = tuple[int, int]  # a job's id, and the number of the attempt
 log = structlog.get_logger()
+AWAY = (InterfaceError, OperationalError)  # of the engine's database; the hub's own raises DatabaseUnavailable
 ENDED = frozenset({"SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"})
 
 
@@ -33,9 +38,10 @@ class Engine:
     """Runs the steps of encoding durably for one worker process; there can be one per process."""
 
     def __init__(self, settings: Settings, steps: EncodeSteps) -> None:
+        """Raises DatabaseUnavailable, and leaves nothing behind: it may be made again."""
         self.idle = threading.Event()
         self._lock = threading.Lock()
-        self._running = 0
+        self._running: Counter[Attempt] = Counter()
         self.idle.set()
         config: DBOSConfig = {
             "name": "freebits",
@@ -50,33 +56,43 @@ class Engine:
         DBOS(config=config)
         self._workflow = DBOS.workflow(name="encode", max_recovery_attempts=MAX_RECOVERIES)(self._workflow_over(steps))
         DBOS.listen_queues([])
-        DBOS.launch()
+        try:
+            DBOS.launch()
+        except AWAY as error:
+            DBOS.destroy(destroy_registry=True)
+            raise DatabaseUnavailable(f"the engine's database does not answer: {str(error)[:200]}") from error
         _log_like_the_rest()
 
     def start(self, job_id: int, attempt: int) -> None:
         """Run an attempt in this process, in a thread of its own; asking again changes nothing."""
-        self._begun()  # from now on, not when the thread gets to run: an idle worker would take another job
+        # From now on, not when the thread gets to run: an idle worker would take another job.
+        self._begun((job_id, attempt))
         try:
             with SetWorkflowID(_name(job_id, attempt)):
                 handle = DBOS.start_workflow(self._workflow, job_id, attempt)
         except BaseException:
-            self._ended()
+            self._ended((job_id, attempt))
             raise
-        threading.Thread(target=self._await_end, args=(handle,), daemon=True).start()
+        threading.Thread(target=self._await_end, args=((job_id, attempt), handle), daemon=True).start()
 
-    def _await_end(self, handle: WorkflowHandle[None]) -> None:
+    def running(self) -> set[Attempt]:
+        """The attempts that this process is at; one is among them before its row says whose it is."""
+        with self._lock:
+            return set(self._running)
+
+    def _await_end(self, attempt: Attempt, handle: WorkflowHandle[None]) -> None:
         try:
             handle.get_result()
-        except Exception as error:  # an attempt that was cancelled, or is another worker's by now
+        except Exception as error:  # cancelled, another worker's by now, or the engine's database went away
             log.info("an attempt ended early", error=str(error)[:200])
         finally:
-            self._ended()
+            self._ended(attempt)
 
     def cancel(self, job_id: int, attempt: int) -> None:
         """Do no further step of an attempt."""
         DBOS.cancel_workflow(_name(job_id, attempt))
 
-    def pending(self, attempts: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
+    def pending(self, attempts: Collection[Attempt]) -> set[Attempt]:
         """Those of the attempts that the engine will still do something about."""
         names = {_name(*attempt): attempt for attempt in attempts}
         if not names:
@@ -93,25 +109,26 @@ class Engine:
 
     def _workflow_over(self, steps: EncodeSteps):  # type: ignore[no-untyped-def]
         def encode(job_id: int, attempt: int) -> None:
-            self._begun()
+            self._begun((job_id, attempt))
             try:
                 with steps.held(job_id, attempt) as is_ours:
                     if is_ours:
                         _run_steps(steps, job_id, attempt)
             finally:
-                self._ended()
+                self._ended((job_id, attempt))
 
         return encode
 
-    def _begun(self) -> None:
+    def _begun(self, attempt: Attempt) -> None:
         with self._lock:
-            self._running += 1
+            self._running[attempt] += 1
             self.idle.clear()
 
-    def _ended(self) -> None:
+    def _ended(self, attempt: Attempt) -> None:
         with self._lock:
-            self._running -= 1
-            if self._running == 0:
+            self._running[attempt] -= 1
+            self._running = +self._running
+            if not self._running:
                 self.idle.set()
 
 
@@ -121,6 +138,8 @@ def _run_steps(steps: EncodeSteps, job_id: int, attempt: int) -> None:
         if container is not None:
             DBOS.run_step({"name": "verify"}, steps.verify, job_id, attempt, container)
             DBOS.run_step({"name": "swap"}, steps.swap, job_id, attempt, container)
+    except AWAY:  # the engine could not record a step: that fails no job, which is queued again instead
+        raise
     except Exception as error:  # the one broad except: whatever went wrong is the end of this attempt
         DBOS.run_step({"name": "record_failure"}, steps.record_failure, job_id, attempt, error)
 

@@ -15,14 +15,14 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from .. import telemetry
 from ..collection.operations import collect_in_turn
-from ..context import Hub, open_hub
+from ..context import open_hub
 from ..errors import DatabaseUnavailable, ServiceError
 from ..jobs import queries
 from ..migrate import require_current
@@ -35,6 +35,7 @@ from .monitor import serve_monitor
 
 EMBEDDED = "embedded-"  # ids of workers beside a hub with a folder of its own: it has one at a time
 FIRST_CONNECTION_S = 2.0
+T = TypeVar("T")
 log = structlog.get_logger()
 
 
@@ -92,13 +93,14 @@ def run(settings: Settings, *, embedded: bool = False) -> NoReturn:
     # Alive is not the same as useful: a worker that waits for its database is not mended by a restart.
     serve_monitor(settings, lambda: all(rhythm.thread.is_alive() for rhythm in rhythms))
     telemetry.configure(settings, "freebits-worker", hub)
-    _await_database(hub, stopping)
+    _once_it_answers(lambda: require_current(hub.db), stopping)
     me = identify(settings, embedded=embedded)
     encoder = EncoderProcess(settings)
     if embedded:
         _end_with_parent(encoder)
-    dispatcher = Dispatcher(hub, Engine(settings, EncodeSteps(hub, encoder, me.id)), me)
-    _begin(dispatcher)
+    engine = _once_it_answers(lambda: Engine(settings, EncodeSteps(hub, encoder, me.id)), stopping)
+    dispatcher = Dispatcher(hub, engine, me)
+    _once_it_answers(lambda: _begin(dispatcher), stopping)
     for rhythm in _rhythms(dispatcher, stopping):
         rhythm.start()
         rhythms.append(rhythm)
@@ -107,15 +109,15 @@ def run(settings: Settings, *, embedded: bool = False) -> NoReturn:
     _end(dispatcher, encoder)
 
 
-def _await_database(hub: Hub, stopping: threading.Event) -> None:
-    """Workers and database are often started together."""
-    while not stopping.is_set():
+def _once_it_answers(action: Callable[[], T], stopping: threading.Event) -> T:
+    """What needs the database to begin with: the two are often started together, and it may go away right after."""
+    while True:
         try:
-            require_current(hub.db)
-            return
+            return action()
         except DatabaseUnavailable as error:
             log.warning("waiting for the database", error=error.message)
-            stopping.wait(FIRST_CONNECTION_S)
+            if stopping.wait(FIRST_CONNECTION_S):
+                raise SystemExit(0) from None
 
 
 def _begin(dispatcher: Dispatcher) -> None:
