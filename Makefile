@@ -22,7 +22,7 @@ hub: $(VENV)/.hub  ## set everything up and serve the hub on http://127.0.0.1:80
 	$(BIN)/freebits serve --host 127.0.0.1 --port 8000 --data .data/hub
 
 test: setup lint audit  ## set everything up and run all tests that need no GPU
-	$(BIN)/python -m pytest -q -m "not slow" -n $(TEST_PROCESSES) --dist loadfile --ignore tests/stack
+	$(BIN)/python -m pytest -q -m "not slow" -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --ignore tests/stack
 	$(BIN)/python -m pytest -q -m "not slow" tests/stack
 
 demo: setup $(VENV)/.minilm  ## start a hub, push and pull real checkpoints, compare every byte
@@ -73,11 +73,11 @@ test-fast: setup  ## codecs and client only
 
 test-slow: setup  ## 10 GB through pipes, a longer loop of kill -9
 	$(BIN)/python -m pytest -q -m slow
-	FREEBITS_TEST_KILL_ROUNDS=40 $(BIN)/python -m pytest -q tests/service/test_kill.py
+	FREEBITS_TEST_KILL_ROUNDS=40 $(BIN)/python -m pytest -q tests/service/faults/test_hub_killed.py
 
 test-faults: setup  ## the fault tests in a loop of FREEBITS_TEST_ROUNDS (20)
 	for round in $$(seq $${FREEBITS_TEST_ROUNDS:-20}); do \
-	  echo "round $$round"; $(BIN)/python -m pytest -q -m fault tests/service; done
+	  echo "round $$round"; $(BIN)/python -m pytest -q -m fault -n 2 tests/service/faults tests/flows; done
 
 bench-workers: $(VENV)/.minilm  ## jobs/s and statements per job with 1 and 2 workers on Postgres
 	$(BIN)/python tests/bench/bench_workers.py

@@ -115,6 +115,7 @@ def test_a_pushed_file_is_encoded_and_comes_as_its_container(s3_hub: Any, link: 
     assert (home / "out/model.bin").read_bytes() == model.read_bytes()
 
 
+@pytest.mark.fault
 def test_the_store_dies_in_the_middle_of_a_push(store: S3Server, link: Any, home: Path) -> None:
     """`kill -9`, then a restart: the push goes on by itself, and nothing is lost."""
     model = home / "model.bin"
@@ -152,6 +153,7 @@ def parts_in(store: S3Server) -> int:
     )
 
 
+@pytest.mark.fault
 def test_the_store_dies_in_the_middle_of_an_encoding(s3_hub: Any, store: S3Server, link: Any, home: Path) -> None:
     """While it is away everybody is told so; when it is back the job finishes with all its attempts left."""
     model = home / "model.bin"

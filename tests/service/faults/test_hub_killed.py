@@ -12,8 +12,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from pusher import Pusher, check, stop_and_check
 
+pytestmark = pytest.mark.fault
 ROUNDS = int(os.environ.get("FREEBITS_TEST_KILL_ROUNDS", "8"))
 SEED = 77
 SAMPLE = 12
