@@ -35,6 +35,7 @@ from .monitor import serve_monitor
 
 EMBEDDED = "embedded-"  # ids of workers beside a hub with a folder of its own: it has one at a time
 FIRST_CONNECTION_S = 2.0
+LOOK_FOR_SIGNALS_S = 1.0
 T = TypeVar("T")
 log = structlog.get_logger()
 
@@ -105,7 +106,9 @@ def run(settings: Settings, *, embedded: bool = False) -> NoReturn:
         rhythm.start()
         rhythms.append(rhythm)
     log.info("worker ready", worker=me.id, queues=me.queues, device=me.device)
-    stopping.wait()
+    # The kernel may give a signal to a thread that is just starting the encoder, which wakes nobody: look now and then.
+    while not stopping.wait(LOOK_FOR_SIGNALS_S):
+        pass
     _end(dispatcher, encoder)
 
 

@@ -56,13 +56,14 @@ def test_a_worker_killed_in_the_middle(
 def test_a_worker_killed_while_encoding(pushed_to: tuple[Any, Any, str], ready_worker: StartWorker) -> None:
     """A living worker notices the silence and does the step again."""
     served, client, repo = pushed_to
-    first = ready_worker(served)
+    workers = [ready_worker(served), ready_worker(served)]
     pushed = push_large(client, repo, 0)
-    wait_for(lambda: first.lines("encoding"), "encoding", 0.002)
-    first.signal(signal.SIGSTOP)
-    ready_worker(served)
-    first.kill()
-    wait_done(client, 1)
+    [killed] = wait_for(lambda: [each for each in workers if each.lines("encoding")], "encoding", 0.002)
+    killed.kill()
+    workers.remove(killed)
+    [done] = wait_done(client, 1)
+    assert (done["attempt"], done["handovers"], done["outcome"]) == (1, 1, "encoded")
+    assert workers[0].lines("encoding")
     check(client, repo, pushed)
 
 
