@@ -8,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
+from freebits_service.accounts.operations import ensure_admin, identify
 from freebits_service.collection.operations import collect
 from freebits_service.context import Hub
-from freebits_service.models import Blob, Job, Upload
+from freebits_service.models import Blob, Job, Namespace, Token, Upload, User
 
 AT_ONCE = 8
 CONTENT = b"0123456789abcdef" * 2_000
@@ -111,6 +112,21 @@ def test_the_collector_beside_commits(hub: Hub, client: Any) -> None:
         if commit.status_code == 201:
             head = commit.json()["id"]
             assert client.resolve(repo, "f").content == content
+
+
+@pytest.mark.parametrize("preset", ["fb_preset-by-the-operator", ""])
+def test_replicas_that_start_together_on_an_empty_database(hub: Hub, preset: str) -> None:
+    """One admin, one token; every replica starts."""
+    with hub.db.transaction() as session:
+        session.execute(delete(User))
+        session.execute(delete(Namespace))
+    tokens = at_once([lambda: ensure_admin(hub.db, preset)] * AT_ONCE)
+    valid = {token for token in tokens if token is not None}
+    assert len(valid) == 1
+    assert identify(hub.db, valid.pop()).name == "admin"
+    with hub.db.snapshot() as session:
+        assert [user.role for user in session.scalars(select(User))] == ["admin"]
+        assert len(session.scalars(select(Token)).all()) == 1
 
 
 def test_a_nul_is_refused_before_the_database(client: Any) -> None:

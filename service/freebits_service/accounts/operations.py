@@ -159,10 +159,11 @@ def ensure_admin(db: Database, preset: str) -> str | None:
     """Make sure that there is an admin who can log in.
 
     With a `preset` token that one is valid from now on, and any earlier preset is not. Without, the first
-    call makes a token and returns it; later calls return None.
+    call makes a token and returns it; later calls return None. Replicas that start together may all call it.
     """
 
     def ensure(session: Session) -> str | None:
+        queries.ensure_namespace(session, ADMIN, "user")  # waits for another replica that starts at this moment
         admin = queries.find_user(session, ADMIN)
         is_first = admin is None
         if admin is None:
