@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select, update
 
 from freebits_service.context import Hub
-from freebits_service.jobs import queries
+from freebits_service.jobs import queries, worker_rows
 from freebits_service.models import Job, Worker
 from freebits_service.models.jobs import BACKGROUND
 from freebits_service.workers.dispatch import WorkerIdentity
@@ -96,10 +96,10 @@ def test_only_the_holder_may_go_on(hub: Hub, client: Any) -> None:
     """After the worker was taken for dead its statements find nothing, until somebody else's do."""
     push_some(client, client.new_repo(), 1)
     me = WorkerIdentity("w", "host", 1, "cpu", ("cpu",))
-    hub.db.run(lambda session: queries.heartbeat(session, me))
+    hub.db.run(lambda session: worker_rows.heartbeat(session, me))
     assert claim(hub) is not None
     assert hub.db.run(lambda session: queries.set_progress(session, 1, 1, "w", 5))
-    assert hub.db.run(lambda session: queries.bury_workers(session, ["w"], 10)) == (1, 0)
+    assert hub.db.run(lambda session: worker_rows.bury_workers(session, ["w"], 10)) == (1, 0)
     assert not hub.db.run(lambda session: queries.set_progress(session, 1, 1, "w", 6))
     assert hub.db.run(lambda session: queries.adopt_attempt(session, 1, 1, "other")) is not None
     assert hub.db.run(lambda session: queries.adopt_attempt(session, 1, 1, "w")) is None
@@ -112,7 +112,7 @@ def test_a_job_that_kills_its_workers_is_parked(hub: Hub, client: Any) -> None:
     push_some(client, client.new_repo(), 1)
     assert claim(hub) is not None
     for number in range(3):
-        freed = hub.db.run(lambda session, n=number: queries.bury_workers(session, [f"w{n}" if n else "w"], 3))
+        freed = hub.db.run(lambda session, n=number: worker_rows.bury_workers(session, [f"w{n}" if n else "w"], 3))
         assert freed == ((1, 0) if number < 2 else (0, 1))
         hub.db.run(lambda session, n=number: queries.adopt_attempt(session, 1, 1, f"w{n + 1}"))
     job = client.get("/jobs/1").json()
@@ -189,7 +189,7 @@ def test_workers_are_listed_for_admins(hub: Hub, client: Any) -> None:
     push_some(client, client.new_repo(), 1)
     me = WorkerIdentity("gpubox-7-ab", "gpubox", 7, "cuda:0", ("gpu", "cpu"))
     for _ in range(2):
-        hub.db.run(lambda session: queries.heartbeat(session, me))
+        hub.db.run(lambda session: worker_rows.heartbeat(session, me))
     assert claim(hub, "gpubox-7-ab", ("gpu", "cpu")) is not None
     [shown] = client.get("/workers").json()["items"]
     assert (shown["host"], shown["device"], shown["queues"]) == ("gpubox", "cuda:0", ["gpu", "cpu"])

@@ -26,6 +26,7 @@ from freebits_service.collection import queries
 from freebits_service.context import Hub, open_hub
 from freebits_service.downloads.leases import OpenBlobs
 from freebits_service.jobs import queries as jobs
+from freebits_service.jobs import worker_rows
 from freebits_service.migrate import upgrade
 from freebits_service.settings import Settings
 from freebits_service.trees.operations import store_edited
@@ -297,7 +298,7 @@ def test_statements_of_workers_use_indexes(api: Any, seeded: Hub) -> None:
         lambda session: jobs.hold_attempt(session, 10_000, 1, "w"),
         lambda session: jobs.set_progress(session, 10_000, 1, "w", 5),
         lambda session: jobs.running_attempts(session, 0),
-        lambda session: jobs.dead_workers(session, 20),
+        lambda session: worker_rows.dead_workers(session, 20),
         lambda session: jobs.find_raw_blobs_without_job(session, (4096, 0), 500),
         lambda session: jobs.release_attempts(session, "w"),
         lambda session: jobs.cancel_jobs_of_blob(session, 500, "x"),

@@ -13,7 +13,7 @@ from ..blobs.queries import mark_encoding, settle_raw
 from ..clock import in_seconds
 from ..errors import JobNotFound
 from ..repos.queries import find_repos
-from . import queries
+from . import queries, worker_rows
 
 
 def list_jobs(
@@ -48,7 +48,7 @@ def list_workers(session: Session, dead_after_s: float) -> list[schemas.Worker]:
             alive=worker.heartbeat_at >= since,
             job=job_id,
         )
-        for worker, job_id in queries.list_workers(session)
+        for worker, job_id in worker_rows.list_workers(session)
     ]
 
 

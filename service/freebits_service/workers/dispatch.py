@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from ..context import Hub
-from ..jobs import queries
+from ..jobs import queries, worker_rows
 from ..models.jobs import BACKGROUND
 from .engine import Engine
 
@@ -62,13 +62,13 @@ class Dispatcher:
 
     def beat(self) -> None:
         """Say that this worker lives."""
-        self.hub.db.run(lambda session: queries.heartbeat(session, self.me))
+        self.hub.db.run(lambda session: worker_rows.heartbeat(session, self.me))
 
     def take_over(self) -> None:
         """Hand on what dead workers were at, and queue again what the engine has lost."""
         self._requeue_own()
         if self.leads():
-            self.bury(self.hub.db.run(lambda session: queries.dead_workers(session, self._dead_after_s)))
+            self.bury(self.hub.db.run(lambda session: worker_rows.dead_workers(session, self._dead_after_s)))
             self._requeue_lost()
 
     def bury(self, dead: list[str]) -> None:
@@ -77,7 +77,7 @@ class Dispatcher:
         if not dead:
             return
         limit = self.hub.settings.job_max_handovers
-        freed, parked = self.hub.db.run(lambda session: queries.bury_workers(session, dead, limit))
+        freed, parked = self.hub.db.run(lambda session: worker_rows.bury_workers(session, dead, limit))
         log.warning("workers are silent; their jobs are handed on", workers=dead, jobs=freed, parked=parked)
         self.engine.hand_on(dead)
 
@@ -94,7 +94,7 @@ class Dispatcher:
     def leads(self) -> bool:
         """Whether this worker is the one that does what one is enough for. Two for a moment do no harm."""
         with self.hub.db.snapshot() as session:
-            return queries.oldest_worker(session, self._dead_after_s) == self.me.id
+            return worker_rows.oldest_worker(session, self._dead_after_s) == self.me.id
 
     @property
     def _dead_after_s(self) -> float:

@@ -24,7 +24,7 @@ from .. import telemetry
 from ..collection.operations import collect_in_turn
 from ..context import open_hub
 from ..errors import DatabaseUnavailable, ServiceError
-from ..jobs import queries
+from ..jobs import worker_rows
 from ..migrate import require_current
 from ..settings import Settings
 from .dispatch import Dispatcher, WorkerIdentity
@@ -128,7 +128,7 @@ def _begin(dispatcher: Dispatcher) -> None:
     if dispatcher.me.id.startswith(EMBEDDED):
         # The data folder's lock says that the ones before are gone, however short a while they are silent.
         with dispatcher.hub.db.snapshot() as session:
-            earlier = queries.workers_named(session, EMBEDDED)
+            earlier = worker_rows.workers_named(session, EMBEDDED)
         dispatcher.bury(earlier)
 
 
@@ -160,7 +160,7 @@ def _end(dispatcher: Dispatcher, encoder: EncoderProcess) -> NoReturn:
         encoder.stop()
         dispatcher.hand_back()
         with dispatcher.hub.db.transaction() as session:
-            queries.forget_worker(session, dispatcher.me.id)
+            worker_rows.forget_worker(session, dispatcher.me.id)
     except (SQLAlchemyError, ServiceError) as error:
         log.warning("could not hand back; others will take over", error=str(error)[:500])
     finally:
