@@ -5,15 +5,17 @@ from __future__ import annotations
 import io
 import random
 import socket
+import threading
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
 from freebits_service.blobs.s3 import S3BlobStore, reader
-from freebits_service.blobs.s3.reader import FIRST_WINDOW_NBYTES, S3Reader
+from freebits_service.blobs.s3.reader import FIRST_WINDOW_NBYTES, TAIL_NBYTES, WINDOW_GROWTH, S3Reader
 from freebits_service.blobs.store import ObjectNotFound
 from freebits_service.errors import StoreUnavailable
 from freebits_service.settings import MIB, Settings
@@ -50,19 +52,64 @@ class Server:
         return Body(CONTENT[start:stop], self.limit, self.times_out)
 
 
+class IgnoresRanges(BaseHTTPRequestHandler):
+    """An S3 server of one object, of a MiB, that sends all of it whatever the range."""
+
+    def do_HEAD(self) -> None:
+        """The size."""
+        self.send_response(200)
+        self.send_header("Content-Length", str(MIB))
+        self.send_header("Last-Modified", "Fri, 01 May 2026 00:00:00 GMT")
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        """Everything, for as long as anybody listens."""
+        self.do_HEAD()
+        with suppress(OSError):
+            self.wfile.write(bytes(MIB))
+
+    def log_message(self, *_: object) -> None:
+        """Be quiet."""
+
+
+class BreaksOff(IgnoresRanges):
+    """The same, but it sends half of a range and goes away."""
+
+    def do_GET(self) -> None:
+        """The first half of the last bytes."""
+        self.send_response(206)
+        self.send_header("Content-Length", str(TAIL_NBYTES))
+        self.send_header("Content-Range", f"bytes {MIB - TAIL_NBYTES}-{MIB - 1}/{MIB}")
+        self.end_headers()
+        self.wfile.write(bytes(TAIL_NBYTES // 2))
+
+
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reader, "FIRST_WAIT_S", 0.0)
 
 
 def test_reading_through_an_object_takes_few_requests() -> None:
-    """The second read in sequence opens a window, the next window is larger."""
+    """A window that is larger each time; what came with the size is not fetched again."""
     server = Server()
-    with S3Reader(server.get, KEY, len(CONTENT)) as opened:
+    with S3Reader(server.get, KEY, len(CONTENT), CONTENT[-TAIL_NBYTES:]) as opened:
         pieces = [opened.read_at(start, MIB) for start in range(0, len(CONTENT), MIB)]
     assert b"".join(pieces) == CONTENT
-    first, second = MIB, MIB + FIRST_WINDOW_NBYTES
-    assert server.asked == [(0, first), (first, second), (second, len(CONTENT))]
+    first, second = FIRST_WINDOW_NBYTES, FIRST_WINDOW_NBYTES * (1 + WINDOW_GROWTH)
+    assert server.asked == [(0, first), (first, second), (second, len(CONTENT) - TAIL_NBYTES)]
+
+
+def test_reading_the_end_in_between_keeps_the_window() -> None:
+    """As a container is read: its header, what is at its end, its chunks."""
+    server = Server()
+    with S3Reader(server.get, KEY, len(CONTENT), CONTENT[-TAIL_NBYTES:]) as opened:
+        assert opened.read_at(0, 16) == CONTENT[:16]
+        assert opened.read_at(len(CONTENT) - 68, 68) == CONTENT[-68:]
+        assert opened.read_at(16, 100_000) == CONTENT[16:100_016]
+        assert server.asked == [(0, FIRST_WINDOW_NBYTES)]
+        start = len(CONTENT) - TAIL_NBYTES - 10
+        assert opened.read_at(start, 20) == CONTENT[start : start + 20]
+    assert server.asked[1:] == [(start, start + 20)]
 
 
 def test_reading_here_and_there_fetches_what_was_asked() -> None:
@@ -89,6 +136,34 @@ def test_a_store_that_gives_nothing_is_unavailable() -> None:
     with S3Reader(server.get, KEY, len(CONTENT)) as opened, pytest.raises(StoreUnavailable):
         opened.read_at(0, 10)
     assert len(server.asked) == reader.BREAKS + 1
+
+
+@pytest.mark.parametrize("nbytes", [0, 1, TAIL_NBYTES - 1, TAIL_NBYTES, TAIL_NBYTES + 1, 2 * MIB])
+def test_opening_tells_the_size(s3_place: dict[str, Any], nbytes: int) -> None:
+    """Of empty objects, of those that come whole with it, and of larger ones."""
+    store = S3BlobStore(Settings(**s3_place))
+    store.begin(KEY)
+    if nbytes:
+        with store.write_part(KEY, 0, 0) as part:
+            part.write([CONTENT[:nbytes]])
+            part.finish()
+    store.finish(KEY)
+    with store.open(KEY) as opened:
+        assert opened.nbytes == nbytes
+        assert opened.read_at(0, nbytes) == CONTENT[:nbytes]
+
+
+@pytest.mark.parametrize("server", [IgnoresRanges, BreaksOff])
+def test_a_server_that_gives_no_end_is_asked_for_the_size(
+    s3_place: dict[str, Any], server: type[BaseHTTPRequestHandler]
+) -> None:
+    """One that sends the whole object, or fails in the middle of the last bytes."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), server) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        endpoint = f"http://127.0.0.1:{running.server_port}"
+        with S3BlobStore(Settings(**{**s3_place, "s3_endpoint": endpoint})).open(KEY) as opened:
+            assert opened.nbytes == MIB
+        running.shutdown()
 
 
 @pytest.mark.parametrize(

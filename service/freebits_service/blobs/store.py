@@ -194,4 +194,3 @@ class BlobStore(Protocol):
     def check(self) -> None:
         """Ask the store for a sign of life, within seconds; raises StoreUnavailable."""
         ...
-

@@ -64,8 +64,6 @@ def _hashed_pieces(reader: ObjectReader, blob: Blob, pace: Pace) -> Iterator[Pie
         yield held_back
 
 
-
-
 def _decoded_pieces(container: ContainerReader, span: ByteRange, pace: Pace) -> Iterator[Piece]:
     start, window = span.start, container.chunk_nbytes
     pace.window_nbytes = window

@@ -152,9 +152,7 @@ def list_refs(
     with hub.db.snapshot() as session:
         repo = operations.readable_repo(session, caller, namespace, name)
         rows = queries.list_refs(session, repo.id, after, limit + 1)
-    items = [
-        Ref.model_validate({"type": ref.kind, "name": ref.name, "commit": digest}) for ref, digest in rows[:limit]
-    ]
+    items = [Ref.model_validate({"type": ref.kind, "name": ref.name, "commit": digest}) for ref, digest in rows[:limit]]
     return RefList(items=items, next=items[-1].name if len(rows) > limit else None)
 
 

@@ -113,9 +113,7 @@ def _keep(hub: Hub, caller: Principal, found: FoundUpload, tensors: Tensors) -> 
         hub.store.delete(found.row.staging)
 
 
-def _make_known(
-    hub: Hub, session: Session, caller: Principal, found: FoundUpload, tensors: Tensors
-) -> bool:
+def _make_known(hub: Hub, session: Session, caller: Principal, found: FoundUpload, tensors: Tensors) -> bool:
     """One transaction: upload complete, blob there. True when the blob was there and the object is not needed."""
     row = found.row
     if not queries.complete_upload(session, row.id, in_seconds(hub.settings.upload_ttl_s)):

@@ -75,9 +75,7 @@ def _is_finished(hub: Hub, key: str) -> bool:
     return True
 
 
-def presign_parts(
-    hub: Hub, presigner: Presigner, found: FoundUpload, plans: Sequence[PartPlan]
-) -> Sequence[str]:
+def presign_parts(hub: Hub, presigner: Presigner, found: FoundUpload, plans: Sequence[PartPlan]) -> Sequence[str]:
     """URLs for some parts, of a new object when that of the upload was lost. Raises UploadNotFound."""
 
     def presign(key: str) -> list[str]:

@@ -1,10 +1,12 @@
 """Read an object by ranged GETs.
 
-A read is one GET of its range. A read that goes on where the last one ended opens a *window*: one GET of many times
-the bytes, from which the following reads are served as they arrive. Windows grow, so whoever reads through an object
-pays a handful of requests, whoever reads here and there fetches no more than asked, and memory is what the caller
-asked for plus the socket's buffer, however slow the client behind is. What breaks off in the middle is asked for again
-from there.
+Opening asks for the last bytes, with which the store also says how many there are: one request as for a HEAD, and
+small objects, and what a container has at its end, are there at once. A read is one GET of its range. A read at the
+beginning, or one that goes on where the last one ended, opens a *window*: one GET of many times the bytes, from which
+the following reads are served as they arrive. Windows grow, so whoever reads through an object pays a handful of
+requests, whoever reads here and there fetches no more than asked, and memory is the last bytes, what the caller asked
+for and the socket's buffer, however slow the client behind is. What breaks off in the middle is asked for again from
+there.
 """
 
 from __future__ import annotations
@@ -19,9 +21,10 @@ from botocore.exceptions import BotoCoreError
 from ...settings import MIB
 from .failures import translated, unavailable
 
-FIRST_WINDOW_NBYTES = 8 * MIB
+TAIL_NBYTES = 64 * 1024
+FIRST_WINDOW_NBYTES = MIB
 LARGEST_WINDOW_NBYTES = 512 * MIB
-WINDOW_GROWTH = 4
+WINDOW_GROWTH = 8
 BREAKS = 4  # in a row, without a byte in between
 FIRST_WAIT_S = 0.2
 
@@ -29,13 +32,14 @@ Get = Callable[[int, int], Any]  # the body of bytes [start, stop) of the object
 
 
 class S3Reader:
-    """An object of `nbytes` bytes."""
+    """An object of `nbytes` bytes, of which the last ones, `tail`, are here already."""
 
-    def __init__(self, get: Get, key: str, nbytes: int) -> None:
+    def __init__(self, get: Get, key: str, nbytes: int, tail: bytes = b"") -> None:
         self._get, self._key = get, key
         self.nbytes = nbytes
+        self._tail, self._tail_start = tail, nbytes - len(tail)
         self._lock = threading.Lock()
-        self._next_offset = -1
+        self._next_offset = 0
         self._window: _Window | None = None
         self._window_nbytes = FIRST_WINDOW_NBYTES
 
@@ -44,8 +48,8 @@ class S3Reader:
         stop = offset + nbytes
         if stop > self.nbytes:
             raise EOFError(f"{self._key!r} ends at {self.nbytes}, wanted bytes up to {stop}")
-        if nbytes == 0:
-            return b""
+        if nbytes == 0 or offset >= self._tail_start:
+            return self._tail[offset - self._tail_start : stop - self._tail_start]
         if not self._lock.acquire(blocking=False):
             return self._read_alone(offset, stop)  # somebody else is reading in sequence
         try:
@@ -70,10 +74,10 @@ class S3Reader:
         gathered: list[bytes] = []
         position = self._next_offset
         while position < stop:
-            if self._window is None or self._window.is_at_end:
-                self._open_window(position)
-            assert self._window is not None
-            gathered.append(self._window.read(stop - position))
+            if position >= self._tail_start:
+                gathered.append(self._tail[position - self._tail_start : stop - self._tail_start])
+            else:
+                gathered.append(self._window_at(position).read(stop - position))
             position += len(gathered[-1])
         return gathered[0] if len(gathered) == 1 else b"".join(gathered)
 
@@ -89,10 +93,13 @@ class S3Reader:
         finally:
             window.close()
 
-    def _open_window(self, start: int) -> None:
-        self._close_window()
-        self._window = _Window(self._get, self._key, start, min(start + self._window_nbytes, self.nbytes))
-        self._window_nbytes = min(self._window_nbytes * WINDOW_GROWTH, LARGEST_WINDOW_NBYTES)
+    def _window_at(self, position: int) -> _Window:
+        if self._window is None or self._window.is_at_end:
+            self._close_window()
+            stop = min(position + self._window_nbytes, self._tail_start)
+            self._window = _Window(self._get, self._key, position, stop)
+            self._window_nbytes = min(self._window_nbytes * WINDOW_GROWTH, LARGEST_WINDOW_NBYTES)
+        return self._window
 
     def _close_window(self) -> None:
         if self._window is not None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 from ...settings import MIB, Settings
 from ..keys import BLOBS
@@ -14,7 +16,9 @@ from .connection import S3Connection, connect
 from .failures import translated, unavailable
 from .multipart import Multiparts, S3PartWriter
 from .presigner import S3Presigner
-from .reader import S3Reader
+from .reader import TAIL_NBYTES, S3Reader
+
+_NO_SUCH_RANGE = "InvalidRange"
 
 
 class S3BlobStore:
@@ -67,8 +71,10 @@ class S3BlobStore:
         self._multiparts.abort(key)
 
     def open(self, key: str) -> S3Reader:
-        """Ask for the size; bytes are fetched when they are read."""
-        return S3Reader(partial(self._get, key), key, self.stat(key).nbytes)
+        """Ask for the last bytes, and with them for the size; the others are fetched when they are read."""
+        found = self._find_tail(key)
+        nbytes, tail = (self.stat(key).nbytes, b"") if found is None else found
+        return S3Reader(partial(self._get, key), key, nbytes, tail)
 
     def stat(self, key: str) -> StoredObject:
         """Size and age; some servers count the age of a multipart from its beginning."""
@@ -106,6 +112,25 @@ class S3BlobStore:
                 self._connection.checker.head_bucket(Bucket=self._connection.bucket)
         except ObjectNotFound as error:
             raise unavailable(error) from error
+
+    def _find_tail(self, key: str) -> tuple[int, bytes] | None:
+        """Size and last bytes; None of an empty object, of which S3 has no ranges, and where the answer broke off."""
+        try:
+            with translated(key):
+                found = self._connection.client.get_object(**self._connection.at(key), Range=f"bytes=-{TAIL_NBYTES}")
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") != _NO_SUCH_RANGE:
+                raise
+            return None
+        with closing(found["Body"]) as body:
+            if found["ContentLength"] > TAIL_NBYTES:  # a server without such ranges sends everything
+                return None
+            try:
+                tail = body.read()
+            except BotoCoreError:
+                return None
+        total = int(found.get("ContentRange", f"/{len(tail)}").rpartition("/")[2])
+        return (total, tail) if len(tail) == min(total, TAIL_NBYTES) else None
 
     def _get(self, key: str, start: int, stop: int) -> Any:
         found = self._connection.client.get_object(**self._connection.at(key), Range=f"bytes={start}-{stop - 1}")
