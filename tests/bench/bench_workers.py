@@ -1,6 +1,6 @@
 """Encode the same files with 1 and with 2 workers on a Postgres of our own; count what they ask of it.
 
-    python tests/bench/bench_workers.py [--files 12] [--idle-s 20]
+    python tests/bench/bench_workers.py [--files 60] [--idle-s 20]
 
 The files are MiniLM in BF16 (or the checkpoint that comes with the tests, when the package is not installed), each
 with a few bytes changed, put straight into the store and the queue. Statements are those the server logged.
@@ -35,7 +35,7 @@ from freebits_service.blobs.queries import add_raw_blob
 from freebits_service.context import Hub, open_hub
 from freebits_service.jobs.queries import Asked, add_encode_jobs
 from freebits_service.migrate import upgrade
-from freebits_service.models import Job, Worker
+from freebits_service.models import Blob, Job, Worker
 from freebits_service.settings import Settings
 
 CHECKPOINT = Path(__file__).parents[1] / "data" / "checkpoints" / "stories260k-bf16" / "model.safetensors"
@@ -63,8 +63,9 @@ def source(folder: Path) -> bytes:
     return path.read_bytes()
 
 
-def put_files(hub: Hub, content: bytes, first: int, number: int) -> None:
-    """Raw blobs with a job each, as a push of so many files leaves them."""
+def put_files(hub: Hub, content: bytes, first: int, number: int) -> list[str]:
+    """Raw blobs as a push of so many files leaves them; their digests."""
+    digests = []
     for n in range(first, first + number):
         changed = content[:-8] + n.to_bytes(8, "little")
         digest = hashlib.sha256(changed).hexdigest()
@@ -75,7 +76,16 @@ def put_files(hub: Hub, content: bytes, first: int, number: int) -> None:
             part.finish()
         hub.store.finish(key)
         with hub.db.transaction() as session:
-            add_encode_jobs(session, [add_raw_blob(session, digest, len(changed), key)], "cpu", Asked())
+            add_raw_blob(session, digest, len(changed), key)
+        digests.append(digest)
+    return digests
+
+
+def queue(hub: Hub, digests: list[str]) -> None:
+    """A job for each, all at once: no worker has begun with one before the last is there."""
+    with hub.db.transaction() as session:
+        blobs = session.scalars(select(Blob).where(Blob.sha256.in_(digests)).order_by(Blob.id)).all()
+        add_encode_jobs(session, blobs, "cpu", Asked())
 
 
 @contextmanager
@@ -106,12 +116,13 @@ def await_count(hub: Hub, wanted: int, statement) -> None:  # type: ignore[no-un
 
 
 def encode_all(hub: Hub, server: PostgresServer, workers: int, content: bytes, files: int, done: int) -> Round:
-    """Time from the last file queued until the last one encoded; one more file before warms the encoders up."""
+    """Time from the files queued until the last one encoded; one more per worker before warms the encoders up."""
+    warming, measured = put_files(hub, content, done, workers), put_files(hub, content, done + workers, files)
     with running(hub, workers):
-        put_files(hub, content, done, workers)
+        queue(hub, warming)
         await_done(hub, done + workers)
-        put_files(hub, content, done + workers, files)
         begun, before = time.monotonic(), transactions(hub)
+        queue(hub, measured)
         await_done(hub, done + workers + files)
         seconds = time.monotonic() - begun
         return Round(workers, files, files * len(content), seconds, transactions(hub) - before)
@@ -139,14 +150,15 @@ def measure_statements(hub: Hub, server: PostgresServer, content: bytes, files: 
     for setting in ("log_statement = 'all'", "log_line_prefix = '@%a@ '"):
         server.execute(f"ALTER SYSTEM SET {setting}")
     server.execute("SELECT pg_reload_conf()")
+    digests = put_files(hub, content, done, files)
     with running(hub, 1):
         hub.db.close()
         before = count_statements(server)
         time.sleep(idle_s)
         idle = count_statements(server) - before
-        put_files(hub, content, done, files)
         hub.db.close()
         before, begun = count_statements(server), time.monotonic()
+        queue(hub, digests)
         while not is_quiet(hub.settings.objects, done + files):
             time.sleep(0.1)
         busy, seconds = count_statements(server) - before, time.monotonic() - begun
@@ -168,7 +180,7 @@ def is_quiet(objects: Path, containers: int) -> bool:
 def main() -> None:
     """Print two tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--files", type=int, default=12)
+    parser.add_argument("--files", type=int, default=60)
     parser.add_argument("--idle-s", type=float, default=20)
     options = parser.parse_args()
     server = PostgresServer(durable=True)

@@ -33,7 +33,7 @@ class Target:
 class Load:
     """What one client process does: connections per kind of request, for how long, against whom."""
 
-    addresses: tuple[str, ...]
+    address: str
     targets: tuple[Target, ...]
     own: tuple[Target, ...]  # repos that this process alone pushes to, one per pushing connection
     connections: dict[str, int]
@@ -63,8 +63,7 @@ async def _drive(load: Load) -> Measured:
     async with asyncio.TaskGroup() as group:
         for kind, count in load.connections.items():
             for number in range(count):
-                address = load.addresses[number % len(load.addresses)]
-                caller = _Caller(load, measured, kind, address, number)
+                caller = _Caller(load, measured, kind, number)
                 group.create_task(caller.repeat(until))
     usage = resource.getrusage(resource.RUSAGE_SELF)
     measured.cpu_s = usage.ru_utime + usage.ru_stime
@@ -74,15 +73,15 @@ async def _drive(load: Load) -> Measured:
 class _Caller:
     """One connection that makes one kind of request."""
 
-    def __init__(self, load: Load, measured: Measured, kind: str, address: str, number: int) -> None:
+    def __init__(self, load: Load, measured: Measured, kind: str, number: int) -> None:
         self._load, self._measured, self._kind, self._number = load, measured, kind, number
-        self._address = address
         self._chance = random.Random(f"{load.seed} {kind} {number}")
         self._head: str | None = None
 
     async def repeat(self, until: float) -> None:
         request: Callable[[httpx.AsyncClient], Awaitable[None]] = getattr(self, f"_{self._kind}")
-        async with httpx.AsyncClient(base_url=f"http://{self._address}{API}", timeout=120) as client:
+        base = f"{self._load.address}{API}"
+        async with httpx.AsyncClient(base_url=base, timeout=120, follow_redirects=True) as client:
             while time.monotonic() < until:
                 begun = time.monotonic()
                 try:
