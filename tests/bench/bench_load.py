@@ -6,7 +6,8 @@ Starts what ``make stack`` starts (Postgres, S3, two api replicas behind the pro
 some content, seeds the database (``seed.py``), then asks through the proxy. Small files and raw ones are read from the
 store itself, by the presigned URL that the hub answers with. Clients are closed-loop: each connection sends its next
 request when the last is answered, so that latencies include waiting for a core, and the request rate is what this
-machine sustains. Exit status 1 when any request failed.
+machine sustains. Before that each kind of request is made alone, by one connection. Exit status 1 when any request
+failed.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from multiprocessing import get_context
@@ -81,31 +82,36 @@ def targets(url: str, count: int) -> list[Target]:
     return [Target(f"{space}/{name}", token_of(user), tuple(paths)) for space, name, user, paths in rows]
 
 
-def run(stack: Stack, arguments: argparse.Namespace) -> Measured:
-    """All client processes at once; what they measured, together."""
-    found = targets(database_url(stack), 2000)
-    pushing = CONNECTIONS["push"]
-    own, shared = found[: arguments.clients * pushing], tuple(found[arguments.clients * pushing :])
+def run(
+    stack: Stack, found: Sequence[Target], users: int, connections: Mapping[str, int], seconds: float, clients: int = 1
+) -> Measured:
+    """All client processes at once, each with so many connections per kind; what they measured, together."""
+    pushing = connections["push"]
+    own, shared = found[: clients * pushing], tuple(found[clients * pushing :])
     loads = [
         Load(
             address=stack.proxy.url,
             targets=shared,
             own=tuple(own[number * pushing : (number + 1) * pushing]),
-            connections=CONNECTIONS,
-            seconds=arguments.seconds,
-            users=arguments.users,
+            connections=connections,
+            seconds=seconds,
+            users=users,
             seed=number,
         )
-        for number in range(arguments.clients)
+        for number in range(clients)
     ]
     together = Measured()
-    with ProcessPoolExecutor(arguments.clients, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(clients, mp_context=get_context("spawn")) as pool:
         for measured in pool.map(drive, loads):
-            for kind, latencies in measured.latencies.items():
-                together.latencies[kind] += latencies
-            together.nbytes += measured.nbytes
-            together.errors += measured.errors
-            together.cpu_s += measured.cpu_s
+            together.add(measured)
+    return together
+
+
+def run_alone(stack: Stack, found: Sequence[Target], users: int, seconds: float) -> Measured:
+    """One connection with one kind of request, one kind after the other."""
+    together = Measured()
+    for kind in CONNECTIONS:
+        together.add(run(stack, found, users, {other: int(other == kind) for other in CONNECTIONS}, seconds))
     return together
 
 
@@ -123,13 +129,13 @@ def table(measured: Measured, seconds: float) -> str:
 
 
 def cpu_s(pids: Iterable[int]) -> float:
-    """CPU seconds of these processes and their children so far."""
+    """CPU seconds of these processes and their children so far, those that have ended included."""
     total = 0.0
     for pid in pids:
         family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
         for process in family:
             with suppress(psutil.NoSuchProcess):
-                total += sum(process.cpu_times()[:2])
+                total += sum(process.cpu_times()[:4])
     return total
 
 
@@ -156,8 +162,11 @@ def main() -> None:
         fill(stack, arguments)
         nbytes = disk_nbytes(database_url(stack))["database"]
         print(f"{machine_line()}; {nbytes / 1e9:.1f} GB of Postgres, load average before {_loads()}")
+        found = targets(database_url(stack), 2000)
+        alone = run_alone(stack, found, arguments.users, arguments.seconds / 3)
+        print(f"One connection alone, {arguments.seconds / 3:.0f} s each:\n\n{table(alone, arguments.seconds / 3)}\n")
         before = cpu_by_part(stack)
-        measured = run(stack, arguments)
+        measured = run(stack, found, arguments.users, CONNECTIONS, arguments.seconds, arguments.clients)
         used = {name: seconds - before[name] for name, seconds in cpu_by_part(stack).items()}
     finally:
         stack.close()
@@ -167,9 +176,10 @@ def main() -> None:
     print(table(measured, arguments.seconds))
     shares = ", ".join(f"{name} {seconds:.1f}" for name, seconds in used.items())
     print(f"\nCPU seconds: {shares}, clients {measured.cpu_s:.1f} (importing included)")
-    for error, count in measured.errors.most_common(10):
+    errors = alone.errors + measured.errors
+    for error, count in errors.most_common(10):
         print(f"{count} x {error}", file=sys.stderr)
-    sys.exit(bool(measured.errors))
+    sys.exit(bool(errors))
 
 
 def _loads() -> str:

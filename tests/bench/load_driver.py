@@ -9,7 +9,7 @@ import random
 import resource
 import time
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
@@ -36,7 +36,7 @@ class Load:
     address: str
     targets: tuple[Target, ...]
     own: tuple[Target, ...]  # repos that this process alone pushes to, one per pushing connection
-    connections: dict[str, int]
+    connections: Mapping[str, int]
     seconds: float
     users: int
     seed: int
@@ -50,6 +50,14 @@ class Measured:
     nbytes: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
     cpu_s: float = 0.0
+
+    def add(self, other: Measured) -> None:
+        """Count what another client measured, too."""
+        for kind, latencies in other.latencies.items():
+            self.latencies[kind] += latencies
+        self.nbytes += other.nbytes
+        self.errors += other.errors
+        self.cpu_s += other.cpu_s
 
 
 def drive(load: Load) -> Measured:
