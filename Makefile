@@ -77,7 +77,7 @@ test-slow: setup  ## 10 GB through pipes, a longer loop of kill -9
 
 test-faults: setup  ## the fault tests in a loop of FREEBITS_TEST_ROUNDS (20)
 	for round in $$(seq $${FREEBITS_TEST_ROUNDS:-20}); do \
-	  echo "round $$round"; $(BIN)/python -m pytest -q -m fault -n 2 tests/service/faults tests/flows; done
+	  echo "round $$round"; $(BIN)/python -m pytest -q -m fault -n $(TEST_PROCESSES) tests/service/faults tests/flows; done
 
 bench-workers: $(VENV)/.minilm  ## jobs/s and statements per job with 1 and 2 workers on Postgres
 	$(BIN)/python tests/bench/bench_workers.py
