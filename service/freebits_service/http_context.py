@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+from contextlib import suppress
 from typing import Annotated
 from urllib.parse import unquote_to_bytes
 
 from fastapi import Depends, Path, Query, Request
 from pydantic import BeforeValidator
 
+from .accounts.grants import Grant, Grants
 from .accounts.last_use import LastUse
 from .accounts.operations import identify
 from .accounts.principal import STRANGER, Principal
@@ -25,16 +29,36 @@ def hub_of(request: Request) -> Hub:
 
 
 def principal_of(request: Request, hub: Annotated[Hub, Depends(hub_of)]) -> Principal:
-    """Whoever the bearer token belongs to, or a stranger when there is none; raises Unauthenticated, RateLimited."""
+    """Whoever the token belongs to, or a stranger when there is none; raises Unauthenticated, RateLimited."""
     header = request.headers.get("authorization", "")
     if not header:
         return STRANGER
-    scheme, _, token = header.partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
-        raise Unauthenticated("the Authorization header must be `Bearer TOKEN`")
-    principal = identify(hub.db, token.strip())
+    principal = identify(hub.db, _token_in(header))
     _admit(request, principal)
     return principal
+
+
+def _token_in(header: str) -> str:
+    """A bearer token, or the password of a user of any name: git-lfs can send nothing else."""
+    scheme, _, value = header.partition(" ")
+    if scheme.lower() == "bearer" and value.strip():
+        return value.strip()
+    if scheme.lower() == "basic":
+        with suppress(binascii.Error, UnicodeDecodeError):
+            _, colon, token = base64.b64decode(value.strip(), validate=True).decode().partition(":")
+            if colon and token:
+                return token
+    raise Unauthenticated("the Authorization header must be `Bearer TOKEN`, or Basic with the token as the password")
+
+
+def granted(request: Request, signed: str, purpose: str) -> tuple[Principal, Grant]:
+    """Who was granted what; raises Unauthenticated, RateLimited."""
+    grants = request.app.state.grants
+    assert isinstance(grants, Grants)
+    principal, grant = grants.read(signed, purpose)
+    if principal.token_id is not None:
+        _admit(request, principal)
+    return principal, grant
 
 
 def _admit(request: Request, principal: Principal) -> None:

@@ -13,10 +13,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from .errors import BlobDamaged, ServiceError
+from .hf.errors import hub_headers
 from .request_ids import current_request_id
 
 STATUS: Mapping[str, int] = {
     "INVALID_JSON": 400,
+    "INVALID_XET": 400,
     "UNAUTHENTICATED": 401,
     "FORBIDDEN": 403,
     "LOGIN_REFUSED": 403,
@@ -40,6 +42,7 @@ STATUS: Mapping[str, int] = {
     "DEFAULT_BRANCH": 409,
     "NAMESPACE_IN_USE": 409,
     "COLLECTION_RUNNING": 409,
+    "PARENT_NOT_HEAD": 412,
     "TOO_LARGE": 413,
     "QUOTA_EXCEEDED": 413,
     "TARGET_TOO_LONG": 414,
@@ -57,6 +60,7 @@ STATUS: Mapping[str, int] = {
     "HEADER_TOO_LARGE": 431,
     "INTERNAL": 500,
     "BLOB_DAMAGED": 500,
+    "NOT_OFFERED": 501,
     "OIDC_UNAVAILABLE": 502,
     "DATABASE_UNAVAILABLE": 503,
     "DATABASE_NOT_MIGRATED": 503,
@@ -72,7 +76,7 @@ CLIENT_CLOSED_REQUEST = 499  # nobody reads the answer; only the log and the met
 def error_response(code: str, message: str, detail: Mapping[str, Any]) -> JSONResponse:
     """The error body ``{"code", "message", "detail", "request_id"}`` with its status."""
     body = {"code": code, "message": message, "detail": dict(detail), "request_id": current_request_id()}
-    headers = {}
+    headers = hub_headers(code, message, detail)
     if code == "UNAUTHENTICATED":
         headers["WWW-Authenticate"] = 'Bearer realm="freebits"'
     if STATUS[code] == 503:

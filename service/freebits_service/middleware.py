@@ -14,10 +14,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import metrics
 from .errors import ShuttingDown, TooLarge
+from .hf.addresses import MAX_COMMIT_NBYTES, is_commit
 from .http_errors import error_response, unexpected
 from .request_context import begin_context
 from .request_ids import begin_request
 from .settings import MIB
+from .xet.shards import MAX_SHARD_NBYTES
 
 log = structlog.get_logger()
 SHORT_JSON_NBYTES = MIB
@@ -101,7 +103,7 @@ class LimitJson:
     """Refuses requests with a larger body than they may have; parts of uploads have their own limit.
 
     Only commits by somebody with a token may be long: parsed JSON takes many times the memory of its text, and it is
-    parsed before anybody asks who sent it.
+    parsed before anybody asks who sent it. Those of Hugging Face clients may be longer, they are taken line by line.
     """
 
     def __init__(self, app: ASGIApp, max_nbytes: int) -> None:
@@ -109,7 +111,12 @@ class LimitJson:
         self._max_nbytes = max_nbytes
 
     def _limit(self, scope: Scope, headers: Headers) -> int:
-        may_be_long = scope["path"].endswith("/commits") and "authorization" in headers
+        has_token = "authorization" in headers
+        if has_token and is_commit(scope["path"]):
+            return MAX_COMMIT_NBYTES
+        if has_token and scope["path"].startswith("/xet/"):
+            return MAX_SHARD_NBYTES  # which the endpoints do not keep in memory
+        may_be_long = has_token and scope["path"].endswith("/commits")
         return self._max_nbytes if may_be_long else min(self._max_nbytes, SHORT_JSON_NBYTES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -9,6 +9,11 @@ from .errors import InvalidName, InvalidPath
 MAX_PATH_NBYTES = 1024
 MAX_REF_NBYTES = 255
 DEFAULT_BRANCH = "main"
+# First segments of the hub's own paths, and of those that Hugging Face clients ask for.
+RESERVED_NAMESPACES = frozenset(
+    {"api", "buckets", "collections", "datasets", "healthz", "kernels", "lfs", "metrics", "models", "oauth", "readyz"}
+    | {"settings", "spaces", "xet"}
+)
 
 _SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,95}")
 _COMMIT_ID = re.compile(r"[0-9a-f]{40}")
@@ -34,6 +39,13 @@ def check_segment(segment: str, what: str = "name") -> str:
     if ".." in segment or "--" in segment or segment.endswith((".git", ".")):
         raise InvalidName(f"{what} {segment!r} must not contain '..' or '--' or end in '.' or '.git'", name=segment)
     return segment
+
+
+def check_not_reserved(namespace: str) -> str:
+    """A namespace whose repos can be told from other paths of the hub; raises InvalidName."""
+    if namespace.lower() in RESERVED_NAMESPACES:
+        raise InvalidName(f"{namespace!r} is a reserved name; choose another one", name=namespace)
+    return namespace
 
 
 def split_repo_name(full_name: str) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from ..clock import in_seconds, now
 from ..db import Database
 from ..errors import Forbidden, NamespaceInUse, TokenNotFound, Unauthenticated, UserExists, UserNotFound
 from ..models import Token, User
-from ..names import check_segment, split_repo_name
+from ..names import check_not_reserved, check_segment, split_repo_name
 from . import queries
 from .principal import ADMIN as ADMIN_SCOPE
 from .principal import Principal
@@ -36,13 +36,24 @@ def identify(db: Database, token: str) -> Principal:
     probe is as good here as a comparison in constant time, and much faster than one per token.
     """
     with db.snapshot() as session:
-        found = queries.find_token(session, token_digest(token))
-        roles = queries.roles_of(session, found[1].id) if found else {}
+        return _principal(session, queries.find_token(session, token_digest(token)))
+
+
+def identify_by_id(db: Database, token_id: int) -> Principal:
+    """Whose token this is, for somebody who has shown it before; raises Unauthenticated."""
+    with db.snapshot() as session:
+        return _principal(session, queries.find_token_by_id(session, token_id))
+
+
+def _principal(session: Session, found: tuple[Token, User] | None) -> Principal:
     if found is None:
-        raise Unauthenticated("the token is not known here (revoked, or of another hub); run `freebits login`")
+        raise Unauthenticated(
+            "the token is not known here (revoked, or of another hub); run `freebits login`", reason="token"
+        )
     row, user = found
     if row.expires_at is not None and row.expires_at <= now():
-        raise Unauthenticated("the token has expired; make another one, or run `freebits login`")
+        raise Unauthenticated("the token has expired; make another one, or run `freebits login`", reason="token")
+    roles = queries.roles_of(session, user.id)
     return Principal(user.id, user.name, user.role, row.id, row.scope, row.limited_to, roles)
 
 
@@ -77,7 +88,7 @@ def _check_limit(limited_to: str) -> None:
 
 def create_user(session: Session, name: str, role: str) -> User:
     """A new user with its namespace; raises InvalidName, UserExists."""
-    check_segment(name, "user name")
+    check_not_reserved(check_segment(name, "user name"))
     if queries.find_user(session, name) is not None:
         raise UserExists(f"there is a user {name!r} already", user=name)
     claim_namespace(session, name, "user")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import ColumnElement, delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from ..clock import now
@@ -23,9 +23,23 @@ def find_user(session: Session, name: str) -> User | None:
 
 def find_token(session: Session, digest: str) -> tuple[Token, User] | None:
     """A token and its user, by the token's digest, unless the user was deactivated."""
+    return _token_and_user(session, Token.digest == digest)
+
+
+def find_token_by_id(session: Session, token_id: int) -> tuple[Token, User] | None:
+    """The same by the token's row."""
+    return _token_and_user(session, Token.id == token_id)
+
+
+def _token_and_user(session: Session, condition: ColumnElement[bool]) -> tuple[Token, User] | None:
     statement = select(Token, User).join(User, User.id == Token.user_id)
-    found = session.execute(statement.where(Token.digest == digest, User.disabled_at.is_(None))).one_or_none()
+    found = session.execute(statement.where(condition, User.disabled_at.is_(None))).one_or_none()
     return None if found is None else (found[0], found[1])
+
+
+def label_of(session: Session, token_id: int | None) -> str:
+    """What a token is called."""
+    return session.scalar(select(Token.label).where(Token.id == token_id)) or ""
 
 
 def roles_of(session: Session, user_id: int) -> dict[str, str]:

@@ -2,12 +2,13 @@
 
     blobs/raw/<aa>/<sha256>.<origin>         the original bytes
     blobs/container/<aa>/<sha256>.<origin>   the container that decodes to them
+    blobs/xorb/<aa>/<hash>.<origin>          chunks on their way in, named by a Xet client
 
 ``<sha256>`` is of the original bytes, ``<aa>`` are its first two hex digits, so that no folder holds everything.
 ``<origin>`` is the upload (``u-<id>-<once>``) or the attempt of a job (``j-<id>-<attempt>-<once>``) that wrote the
-object; ``<once>`` is random. It makes every key belong to one writer: no key is ever written twice, so deletion
-can never hit a newer object with the same content, a worker that was believed dead never writes over its
-successor, and an object without a row shows whose it was.
+object, or a Xet client (``x-<once>``); ``<once>`` is random. It makes every key belong to one writer: no key is ever
+written twice, so deletion can never hit a newer object with the same content, a worker that was believed dead never
+writes over its successor, and an object without a row shows whose it was.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import re
 import secrets
 
 BLOBS = "blobs/"
-FOLDERS = tuple(f"{BLOBS}{form}/{number:02x}/" for form in ("raw", "container") for number in range(256))
-_KEY = re.compile(r"blobs/(raw|container)/[0-9a-f]{2}/[0-9a-f]{64}\.([uj]-[0-9a-z-]+)")
+FOLDERS = tuple(f"{BLOBS}{form}/{number:02x}/" for form in ("raw", "container", "xorb") for number in range(256))
+_KEY = re.compile(r"blobs/(raw|container|xorb)/[0-9a-f]{2}/[0-9a-f]{64}\.([ujx]-[0-9a-z-]+)")
 
 
 def new_raw_key(sha256: str, origin: str) -> str:
@@ -28,6 +29,11 @@ def new_raw_key(sha256: str, origin: str) -> str:
 def new_container_key(sha256: str, origin: str) -> str:
     """A key for a container that decodes to the bytes with this digest; another one at each call."""
     return _new_key("container", sha256, origin)
+
+
+def new_xorb_key(xorb_hash: str) -> str:
+    """A key for the chunks of a Xet client; another one at each call."""
+    return _new_key("xorb", xorb_hash, "x")
 
 
 def _new_key(kind: str, sha256: str, origin: str) -> str:

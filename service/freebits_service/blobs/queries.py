@@ -26,6 +26,18 @@ def add_raw_blob(session: Session, sha256: str, nbytes: int, key: str) -> Blob:
     return blob
 
 
+def adopt_raw(session: Session, sha256: str, nbytes: int, key: str) -> bool:
+    """Serve verified original bytes at `key` if there is no good blob of them; False when the object is not needed."""
+    blob = find_blob(session, sha256, keep=True)
+    if blob is None:
+        add_raw_blob(session, sha256, nbytes, key)
+    elif blob.damaged_at is not None:
+        heal_with_raw(session, blob.id, key)
+    else:
+        return False
+    return True
+
+
 def add_encoded_blob(session: Session, sha256: str, nbytes: int, key: str, stored: tuple[int, str]) -> Blob:
     """A blob whose container is at `key`; `stored` is the container's size and digest."""
     blob = Blob(

@@ -114,7 +114,7 @@ class PartWriter(Protocol):
 class Presigner(Protocol):
     """Makes short-lived URLs by which clients reach the store itself, each good for one method and one key."""
 
-    def part(self, key: str, number: int) -> str:
+    def part(self, key: str, number: int, lifetime_s: int | None = None) -> str:
         """Takes a PUT of this part of an object in progress; raises ObjectNotFound."""
         ...
 

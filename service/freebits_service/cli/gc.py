@@ -45,5 +45,6 @@ def _sentence(collected: Collected, dry_run: bool) -> str:
     return (
         f"{'would free' if dry_run else 'freed'} {collected.nbytes:,} bytes: {collected.repos} deleted repos, "
         f"{collected.blobs} files that nobody needs, {collected.raw_copies} raw copies of encoded files, "
-        f"{collected.objects} orphans, {collected.uploads} expired uploads, {collected.staged} staged leftovers"
+        f"{collected.objects} orphans, {collected.uploads} expired uploads, {collected.staged} staged leftovers, "
+        f"{collected.xorbs} xorbs of Xet uploads"
     )

@@ -43,6 +43,7 @@ class Collected:
     raw_copies: int = 0
     objects: int = 0
     staged: int = 0
+    xorbs: int = 0
     nbytes: int = 0
 
 
@@ -59,6 +60,7 @@ def collect(
     with only_one(hub.db, COLLECTION) as hold:
         _purge_repos(hub, hold, collected)
         _expire_uploads(hub, hold, collected)
+        _expire_xorbs(hub, hold, collected)
         before = graced(hub, least_grace_s)
         _collect_blobs(hub, hold, before, collected)
         drop_orphans(hub, hold, before, collected, whole=whole)
@@ -94,6 +96,18 @@ def _expire_uploads(hub: Hub, hold: Hold, collected: Collected) -> None:
         collected.nbytes += nbytes
         hold.keep()
         if len(keys) < UPLOADS_AT_ONCE:
+            return
+
+
+def _expire_xorbs(hub: Hub, hold: Hold, collected: Collected) -> None:
+    while True:
+        with hub.db.transaction() as session:
+            expired = queries.take_expired_xorbs(session, BATCH)
+        _delete(hub, [key for key, _ in expired])
+        collected.xorbs += len(expired)
+        collected.nbytes += sum(nbytes for _, nbytes in expired)
+        hold.keep()
+        if len(expired) < BATCH:
             return
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from ..clock import now
 from ..jobs.queries import ACTIVE
-from ..models import Blob, Job, Lease, RepoBlob, TreeEntry, Upload, UploadPart
+from ..models import Blob, Job, Lease, RepoBlob, TreeEntry, Upload, UploadPart, Xorb
 
 
 def take_lease(session: Session, name: str, owner: str, expires_at: datetime) -> Lease | None:
@@ -110,10 +110,18 @@ def forget_blobs(session: Session, blob_ids: Collection[int]) -> None:
 
 
 def keys_in_use(session: Session, keys: Collection[str]) -> set[str]:
-    """Those of the keys that a blob names."""
+    """Those of the keys that a blob or xorb names."""
     used = {key for key in session.scalars(select(Blob.raw_key).where(Blob.raw_key.in_(keys))) if key}
     statement = select(Blob.container_key).where(Blob.container_key.in_(keys))
-    return used | {key for key in session.scalars(statement) if key}
+    used |= {key for key in session.scalars(statement) if key}
+    return used | set(session.scalars(select(Xorb.key).where(Xorb.key.in_(keys))))
+
+
+def take_expired_xorbs(session: Session, limit: int) -> list[tuple[str, int]]:
+    """Forget xorbs that no client refers to any more; their keys and sizes."""
+    expired = select(Xorb.id).where(Xorb.expires_at <= now()).order_by(Xorb.expires_at).limit(limit)
+    rows = session.execute(delete(Xorb).where(Xorb.id.in_(expired)).returning(Xorb.key, Xorb.nbytes))
+    return [(key, nbytes) for key, nbytes in rows]
 
 
 def living_uploads(session: Session, upload_ids: Collection[str]) -> set[str]:

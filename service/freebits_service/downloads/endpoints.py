@@ -51,7 +51,11 @@ async def resolve(
     caller: Caller,
 ) -> Response:
     """A file of a revision, whole or one range of it."""
-    find = partial(locate, hub, caller, namespace, name, revision, path)
+    return await serve(request, hub, partial(locate, hub, caller, namespace, name, revision, path))
+
+
+async def serve(request: Request, hub: Hub, find: Callable[[], Located]) -> Response:
+    """Answer a GET or HEAD of the file that `find` finds, as it is asked for: whole, a range, plain, as a container."""
     located = await run_in_threadpool(find)
     wants_container = accepts(request.headers.get("accept"), MEDIA_TYPE)
     answer = represent(located.blob, wants_container)
@@ -135,4 +139,7 @@ def _headers(located: Located, answer: Representation, wants_container: bool) ->
         "X-Freebits-Sha256": located.blob.sha256,
         "X-Freebits-State": located.blob.state,
         "X-Freebits-Stored-Nbytes": str(located.blob.stored_nbytes),
+        "X-Linked-Etag": f'"{located.blob.sha256}"',  # these three are for Hugging Face clients
+        "X-Linked-Size": str(located.blob.nbytes),
+        "X-Repo-Commit": located.commit,
     }

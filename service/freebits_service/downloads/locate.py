@@ -43,15 +43,17 @@ class Representation:
     etag: str
 
 
-def locate(hub: Hub, caller: Principal, namespace: str, name: str, revision: str, path: str) -> Located:
+def locate(
+    hub: Hub, caller: Principal, namespace: str, name: str, revision: str, path: str, kind: str | None = None
+) -> Located:
     """The file at a path of a revision; raises RevisionNotFound, PathNotFound, InvalidPath, RepoNotFound."""
     check_path(path)
     with hub.db.snapshot() as session:
-        repo = readable_repo(session, caller, namespace, name)
+        repo = readable_repo(session, caller, namespace, name, kind)
         commit = resolve_revision(session, repo, revision)
         blob = find_file(session, commit.tree_id, path)
     if blob is None:
-        raise PathNotFound(path, revision)
+        raise PathNotFound(path, revision, commit.digest)
     return Located(path, commit.digest, blob, repo.visibility == "public", is_commit_id(revision))
 
 

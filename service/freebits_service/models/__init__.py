@@ -6,13 +6,14 @@ repo -< upload -< upload_part      content on its way in
 blob -< tensor                     what is in it, by content
 blob -< job                        work wanted on it; worker: who lives; audit: who changed what
 user -< membership >- namespace    organizations are namespaces; each namespace has its usage and quota
+user -< xorb                       chunks that its Xet client may refer to
 lease                              what one process at a time does
 sample                             what was last counted of the whole hub
 """
 
 from __future__ import annotations
 
-from .accounts import Audit, Identity, Membership, Namespace, OidcLogin, Token, User
+from .accounts import Audit, Identity, Membership, Namespace, OidcLogin, SigningKey, Token, User
 from .blobs import Blob, RepoBlob
 from .collection import Lease
 from .jobs import Job, Worker
@@ -20,7 +21,7 @@ from .repos import Commit, Ref, Repo, Tree, TreeEntry, TreePage, TreeSpan
 from .samples import Sample
 from .tables import Base
 from .tensors import Tensor
-from .uploads import Upload, UploadPart
+from .uploads import Upload, UploadPart, Xorb
 
 __all__ = [
     "Audit",
@@ -37,6 +38,7 @@ __all__ = [
     "Repo",
     "RepoBlob",
     "Sample",
+    "SigningKey",
     "Tensor",
     "Token",
     "Tree",
@@ -47,4 +49,5 @@ __all__ = [
     "UploadPart",
     "User",
     "Worker",
+    "Xorb",
 ]

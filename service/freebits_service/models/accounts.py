@@ -48,6 +48,18 @@ class Token(Base):
     last_used_at: Mapped[datetime | None]
 
 
+class SigningKey(Base):
+    """What the hub signs with that it hands out for a while (``grants.py``); a row per purpose, made when needed first.
+
+    Whoever reads the database could make such grants. They could as well write a token of their own into it.
+    """
+
+    __tablename__ = "signing_key"
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    secret: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+
+
 class Namespace(Base):
     """The first half of repo names; users and organizations share one name space.
 

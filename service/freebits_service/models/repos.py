@@ -11,7 +11,7 @@ from .tables import Base, BigId, PathText
 
 
 class Repo(Base):
-    """``namespace/name``; `visibility` is ``public`` or ``private``.
+    """``namespace/name``; `visibility` is ``public`` or ``private``, `kind` is ``model``, ``dataset`` or ``space``.
 
     A deleted repo keeps its rows for a grace period: `deleted_at` says since when, `deleted_name` what it was called,
     and `name` is ``~<id>``, which no name may be, so that its own name is free at once without giving up the unique
@@ -29,6 +29,7 @@ class Repo(Base):
     namespace: Mapped[str] = mapped_column(String(96))
     name: Mapped[str] = mapped_column(String(96))
     visibility: Mapped[str] = mapped_column(String(16))
+    kind: Mapped[str] = mapped_column(String(8), server_default="model")
     default_branch: Mapped[str] = mapped_column(String(255))
     created_at: Mapped[datetime]
     deleted_at: Mapped[datetime | None]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, Integer, String
+from sqlalchemy import ForeignKey, Index, Integer, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from .tables import Base
+from .tables import Base, BigId
 
 
 class Upload(Base):
@@ -38,3 +38,20 @@ class UploadPart(Base):
     number: Mapped[int] = mapped_column(Integer, primary_key=True)
     nbytes: Mapped[int]
     sha256: Mapped[str] = mapped_column(String(64))
+
+
+class Xorb(Base):
+    """Chunks that a Xet client sent, packed, under the `hash` it names them by; only its user may refer to them.
+
+    The client remembers for a while what it sent, and then refers to it instead of sending it again: until `expires_at`
+    that works. The files themselves are stored as every other upload.
+    """
+
+    __tablename__ = "xorb"
+    __table_args__ = (UniqueConstraint("user_id", "hash"), Index("ix_xorb_expires_at", "expires_at"))
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"))
+    hash: Mapped[str] = mapped_column(String(64))
+    key: Mapped[str] = mapped_column(String(255), unique=True)
+    nbytes: Mapped[int]
+    expires_at: Mapped[datetime]

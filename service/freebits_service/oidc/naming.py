@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..errors import InvalidName
-from ..names import check_segment
+from ..names import check_not_reserved, check_segment
 
 MAX_LENGTH = 64
 TRIES = 100
@@ -31,7 +31,7 @@ def _cleaned(wish: str) -> str:
     ascii_only = unicodedata.normalize("NFKD", wish.partition("@")[0]).encode("ascii", "ignore").decode()
     name = _REPEATED.sub("-", _FOREIGN.sub("-", ascii_only.lower()))[:MAX_LENGTH].strip(".-").removesuffix(".git")
     try:
-        return check_segment(name)
+        return check_not_reserved(check_segment(name))
     except InvalidName:
         return FALLBACK
 

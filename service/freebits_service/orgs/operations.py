@@ -9,13 +9,13 @@ from ..accounts.principal import READ, Principal, require_namespace, require_use
 from ..accounts.queries import delete_namespace, find_namespace, record
 from ..errors import OrgNotFound, UserExists, UserNotFound
 from ..models import Membership, Namespace
-from ..names import check_segment
+from ..names import check_not_reserved, check_segment
 from . import queries
 
 
 def create_org(session: Session, caller: Principal, name: str) -> Namespace:
     """A new organization without members; raises InvalidName, UserExists."""
-    check_segment(name, "organization name")
+    check_not_reserved(check_segment(name, "organization name"))
     if queries.find_org(session, name) is not None:
         raise UserExists(f"there is an organization {name!r} already", org=name)
     claim_namespace(session, name, "org")

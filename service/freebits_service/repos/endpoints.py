@@ -228,13 +228,13 @@ def _describe_deleted(hub: Hub, repo: models.Repo) -> DeletedRepo:
     )
 
 
-def _describe(repo: models.Repo, head: str | None) -> Repo:
+def _describe(repo: models.Repo, head: models.Commit | None) -> Repo:
     return Repo.model_validate(
         {
             "name": repo.full_name,
             "visibility": repo.visibility,
             "default_branch": repo.default_branch,
             "created_at": repo.created_at,
-            "head": head,
+            "head": head.digest if head else None,
         }
     )

@@ -19,44 +19,67 @@ from ..errors import (
     RevisionNotFound,
 )
 from ..models import Commit, Ref, Repo
-from ..names import DEFAULT_BRANCH, check_ref_name, check_segment, is_commit_id
+from ..names import DEFAULT_BRANCH, check_not_reserved, check_ref_name, check_segment, is_commit_id
 from ..quotas.operations import charge_again, release
+from ..settings import Settings
 from . import queries
 
 
-def readable_repo(session: Session, caller: Principal, namespace: str, name: str) -> Repo:
-    """The repo, if the caller may read it; raises RepoNotFound otherwise."""
-    repo = _find(session, namespace, name)
+def readable_repo(session: Session, caller: Principal, namespace: str, name: str, kind: str | None = None) -> Repo:
+    """The repo, if the caller may read it and it is of that kind; raises RepoNotFound otherwise."""
+    repo = _find(session, namespace, name, kind)
     require_read(caller, repo)
     return repo
 
 
-def writable_repo(session: Session, caller: Principal, namespace: str, name: str, *, wanted: str = WRITE) -> Repo:
+def writable_repo(
+    session: Session, caller: Principal, namespace: str, name: str, kind: str | None = None, *, wanted: str = WRITE
+) -> Repo:
     """The repo, if the caller may write to it (or ``admin`` it); raises RepoNotFound, Unauthenticated, Forbidden."""
-    repo = _find(session, namespace, name)
+    repo = _find(session, namespace, name, kind)
     require_write(caller, repo, wanted=wanted)
     return repo
 
 
-def _find(session: Session, namespace: str, name: str) -> Repo:
+def _find(session: Session, namespace: str, name: str, kind: str | None) -> Repo:
     try:
         found = queries.find_repo(session, check_segment(namespace), check_segment(name))
     except InvalidName:
         found = None
-    if found is None:
+    if found is None or kind not in {None, found.kind}:
         raise RepoNotFound(f"{namespace[:96]}/{name[:96]}")
     return found
 
 
-def create_repo(session: Session, caller: Principal, namespace: str, name: str, visibility: str) -> Repo:
-    """A new repo in a namespace of the caller's (checked by the endpoint); raises RepoExists."""
+def create_repo(
+    session: Session, caller: Principal, namespace: str, name: str, visibility: str, kind: str = "model"
+) -> Repo:
+    """A new repo in a namespace of the caller's (checked by the endpoint); raises RepoExists, InvalidName."""
+    check_not_reserved(namespace)
     existing = queries.find_repo(session, namespace, name)
     if existing is not None:
         raise RepoExists(f"there is a repo {existing.full_name!r} already", repo=existing)
     ensure_namespace(session, namespace, "open")
-    repo = queries.add_repo(session, namespace, name, visibility, DEFAULT_BRANCH)
+    repo = queries.add_repo(session, namespace, name, visibility, kind, DEFAULT_BRANCH)
     record(session, caller.name, "repo.create", repo.full_name, visibility=visibility)
     return repo
+
+
+def move_repo(session: Session, settings: Settings, caller: Principal, repo: Repo, namespace: str, name: str) -> None:
+    """Give a repo another name, and another namespace to pay for it; the caller may do both (checked by the endpoint).
+
+    Raises RepoExists, QuotaExceeded, InvalidName.
+    """
+    was = repo.full_name
+    check_not_reserved(namespace)
+    if queries.find_repo(session, namespace, name) is not None:
+        raise RepoExists(f"there is a repo {namespace}/{name} already")
+    ensure_namespace(session, namespace, "open")
+    release(session, repo)
+    repo.namespace, repo.name = namespace, name
+    session.flush()
+    charge_again(session, settings, repo)
+    record(session, caller.name, "repo.move", repo.full_name, was=was)
 
 
 def delete_repo(session: Session, caller: Principal, repo: Repo) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Select, delete, select, tuple_, union, update
+from sqlalchemy import ColumnElement, Select, delete, func, select, tuple_, union, update
 from sqlalchemy.orm import Session
 
 from ..accounts.principal import Principal, private_of
@@ -28,12 +28,13 @@ def find_repos(session: Session, full_names: Sequence[str]) -> Sequence[Repo]:
     return found
 
 
-def add_repo(session: Session, namespace: str, name: str, visibility: str, default_branch: str) -> Repo:
+def add_repo(session: Session, namespace: str, name: str, visibility: str, kind: str, default_branch: str) -> Repo:
     """A new repo without commits; the name must be free."""
     repo = Repo(
         namespace=namespace,
         name=name,
         visibility=visibility,
+        kind=kind,
         default_branch=default_branch,
         created_at=now(),
     )
@@ -106,11 +107,14 @@ def list_repos(
     namespace: str | None,
     after: tuple[str, str] | None,
     limit: int,
-) -> Sequence[tuple[Repo, str | None]]:
+    kind: str | None = None,
+    search: str = "",
+) -> Sequence[tuple[Repo, Commit | None]]:
     """Repos in order of their names with the commit of their default branch, those the caller may see.
 
     The page is put together from the first public ones and the first ones that are the caller's, each a walk along
-    an index: however many private repos of others lie between, none of them is looked at.
+    an index: however many private repos of others lie between, none of them is looked at. With a `kind` or words to
+    `search` for in names the walks are longer, by what does not match.
     """
 
     def page(condition: ColumnElement[bool]) -> Select[int]:
@@ -118,11 +122,15 @@ def list_repos(
         some = kept.order_by(Repo.namespace, Repo.name).limit(limit)
         if namespace is not None:
             some = some.where(Repo.namespace == namespace)
+        if kind is not None:
+            some = some.where(Repo.kind == kind)
+        for word in search.lower().split():
+            some = some.where(func.lower(Repo.namespace + "/" + Repo.name).contains(word, autoescape=True))
         return some if after is None else some.where(tuple_(Repo.namespace, Repo.name) > tuple_(*after))
 
     public, private = page(Repo.visibility == "public").subquery(), page(private_of(caller)).subquery()
     statement = (
-        select(Repo, Commit.digest)
+        select(Repo, Commit)
         .outerjoin(Ref, (Ref.repo_id == Repo.id) & (Ref.name == Repo.default_branch))
         .outerjoin(Commit, Commit.id == Ref.commit_id)
         .where(Repo.id.in_(union(select(public.c.id), select(private.c.id))))
@@ -132,10 +140,10 @@ def list_repos(
     return [(repo, head) for repo, head in session.execute(statement)]
 
 
-def find_head(session: Session, repo: Repo) -> str | None:
-    """The commit id of the default branch."""
+def find_head(session: Session, repo: Repo) -> Commit | None:
+    """The commit of the default branch."""
     found = find_ref(session, repo.id, repo.default_branch)
-    return found[1].digest if found else None
+    return found[1] if found else None
 
 
 def find_ref(session: Session, repo_id: int, name: str) -> tuple[Ref, Commit] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from functools import partial
 
@@ -9,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from ..models import Blob
 from . import queries
-from .pages import Changes, NewPage, Span, edit, tree_digest
+from .pages import Changes, Leaf, NewPage, Span, edit, tree_digest
 
 _AFTER_SLASH = chr(ord("/") + 1)  # every path in folder f lies in [f + "/", f + _AFTER_SLASH)
 
@@ -31,6 +32,16 @@ def _stored(session: Session, repo_id: int, pages: list[Span | NewPage]) -> list
     known = queries.find_pages(session, repo_id, list(new))
     known.update(queries.add_pages(session, repo_id, [page for digest, page in new.items() if digest not in known]))
     return [page if isinstance(page, Span) else Span(page.first_path, known[page.digest]) for page in pages]
+
+
+def find_files(session: Session, tree_id: int, paths: Sequence[str]) -> dict[str, Leaf]:
+    """Those of the files that the tree has, by path; two statements for hundreds of paths."""
+    spans = queries.load_spans(session, tree_id)
+    firsts = [span.first_path for span in spans]
+    wanted = {spans[max(0, bisect_right(firsts, path) - 1)].page_id for path in paths} if spans else set()
+    pages = queries.load_pages(session, sorted(wanted))
+    leaves = {leaf.path: leaf for page in pages.values() for leaf in page}
+    return {path: leaves[path] for path in paths if path in leaves}
 
 
 def list_files(

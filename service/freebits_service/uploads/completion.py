@@ -120,18 +120,17 @@ def _make_known(hub: Hub, session: Session, caller: Principal, found: FoundUploa
         return _is_unneeded(session, row)
     queries.drop_parts(session, row.id)
     record_upload(session, caller, "upload.complete", found.repo, row)
+    if row.encoding == "identity":
+        return not blobs.adopt_raw(session, row.sha256, row.nbytes, row.staging)
     blob = blobs.find_blob(session, row.sha256, keep=True)
     stored = (row.stored_nbytes, row.stored_sha256)
-    if blob is None and row.encoding == "identity":
-        blobs.add_raw_blob(session, row.sha256, row.nbytes, row.staging)
-        return False
     if blob is None:
         _index(session, blobs.add_encoded_blob(session, row.sha256, row.nbytes, row.staging, stored), tensors)
         return False
     if blob.damaged_at is not None:
-        _heal(session, blob, row)
+        blobs.heal_with_container(session, blob.id, row.staging, stored)
         return False
-    if row.encoding == "freebits" and blobs.swap_to_container(session, blob.id, row.staging, stored):
+    if blobs.swap_to_container(session, blob.id, row.staging, stored):
         cancel_jobs_of_blob(session, blob.id, "a client sent the container")
         _index(session, blob, tensors)
         return False
@@ -145,13 +144,6 @@ def _is_unneeded(session: Session, row: Upload) -> bool:
     if upload is None or upload.state != "complete":
         raise UploadNotFound(row.id)
     return not blobs.is_key_in_use(session, row.staging)
-
-
-def _heal(session: Session, blob: Blob, row: Upload) -> None:
-    if row.encoding == "identity":
-        blobs.heal_with_raw(session, blob.id, row.staging)
-    else:
-        blobs.heal_with_container(session, blob.id, row.staging, (row.stored_nbytes, row.stored_sha256))
 
 
 def _index(session: Session, blob: Blob, tensors: Tensors) -> None:

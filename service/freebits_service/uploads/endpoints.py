@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from ..context import Hub
 from ..errors import InvalidRequest
 from ..http_context import Caller, HubDep, RowId, Segment
 from ..metrics import RECEIVED
 from ..names import is_sha256
 from ..schemas import NewUpload, Part, PartUrls, Upload
 from . import completion, operations, staging
-from .plan import check_part_length, parse_numbers
+from .plan import PartPlan, check_part_length, parse_numbers
 from .receive import receive_part
+from .staging import FoundUpload
 
 router = APIRouter(tags=["uploads"], prefix="/repos/{namespace}/{name}/uploads")
 
@@ -81,11 +84,18 @@ async def put_part(
     found = await run_in_threadpool(operations.find, hub, caller, namespace, name, upload_id)
     plan = operations.plan_receiving(found, number)
     check_part_length(plan, content_length)
+    return await take_part(hub, found, plan, request.stream(), x_part_sha256)
+
+
+async def take_part(
+    hub: Hub, found: FoundUpload, plan: PartPlan, body: AsyncIterator[bytes], sha256: str | None = None
+) -> Part:
+    """Store one part as it arrives, and count it; raises PartMismatch, StorageFull, UploadNotFound."""
     with await run_in_threadpool(staging.open_part, hub, found, plan) as writer:
-        sha256 = await receive_part(request.stream(), writer, plan, x_part_sha256)
+        received = await receive_part(body, writer, plan, sha256)
         # In threads of their own: a slow store must not use up those that answer everything else.
         await asyncio.to_thread(staging.finish_part, hub, found, writer)
-    part = await run_in_threadpool(operations.note_part, hub, found, plan, sha256)
+    part = await run_in_threadpool(operations.note_part, hub, found, plan, received)
     RECEIVED.inc(part.nbytes)
     return part
 

@@ -42,7 +42,7 @@ def begin(
         check_announced_quota(session, hub.settings, repo, body)
         known = _usable_blob(session, caller, body) is not None
     if not known:
-        _require_room(hub, body.stored_nbytes)
+        require_room(hub, body.stored_nbytes)
     key = "" if known else staging.begin_object(hub, upload_id, body.encoding, body.sha256)
 
     def add(session: Session) -> FoundUpload:
@@ -88,7 +88,15 @@ def part_presigner(hub: Hub) -> Presigner | None:
 
 
 def presign_parts(
-    hub: Hub, caller: Principal, namespace: str, name: str, upload_id: str, first: int, last: int
+    hub: Hub,
+    caller: Principal,
+    namespace: str,
+    name: str,
+    upload_id: str,
+    first: int,
+    last: int,
+    *,
+    lifetime_s: int | None = None,
 ) -> schemas.PartUrls:
     """URLs for the parts `first` to `last`; asking says that the upload lives.
 
@@ -101,11 +109,12 @@ def presign_parts(
     plans = [plan_receiving(found, number) for number in range(first, last + 1)]
     with hub.db.transaction() as session:
         queries.extend_upload(session, upload_id, in_seconds(hub.settings.upload_ttl_s))
-    urls = staging.presign_parts(hub, presigner, found, plans)
+    lifetime_s = lifetime_s or hub.settings.presign_s
+    urls = staging.presign_parts(hub, presigner, found, plans, lifetime_s)
     items = [
         schemas.PartUrl(number=plan.number, nbytes=plan.nbytes, url=url) for plan, url in zip(plans, urls, strict=True)
     ]
-    return schemas.PartUrls(items=items, expires_in_s=hub.settings.presign_s)
+    return schemas.PartUrls(items=items, expires_in_s=lifetime_s)
 
 
 def note_part(hub: Hub, found: FoundUpload, plan: PartPlan, sha256: str) -> schemas.Part:
@@ -139,7 +148,8 @@ def record_upload(session: Session, caller: Principal, action: str, repo: Repo, 
     record(session, caller.name, action, repo.full_name, upload=row.id, sha256=row.sha256, nbytes=row.nbytes)
 
 
-def _require_room(hub: Hub, nbytes: int) -> None:
+def require_room(hub: Hub, nbytes: int) -> None:
+    """Raises StorageFull for bytes that would leave too little free."""
     free = hub.store.free_nbytes()
     if free is not None and free - nbytes < hub.settings.min_free_nbytes:
         raise StorageFull(f"an upload of {nbytes} bytes does not fit, {free} bytes are free on the hub's storage")

@@ -75,11 +75,13 @@ def _is_finished(hub: Hub, key: str) -> bool:
     return True
 
 
-def presign_parts(hub: Hub, presigner: Presigner, found: FoundUpload, plans: Sequence[PartPlan]) -> Sequence[str]:
+def presign_parts(
+    hub: Hub, presigner: Presigner, found: FoundUpload, plans: Sequence[PartPlan], lifetime_s: int
+) -> Sequence[str]:
     """URLs for some parts, of a new object when that of the upload was lost. Raises UploadNotFound."""
 
     def presign(key: str) -> list[str]:
-        return [presigner.part(key, plan.number) for plan in plans]
+        return [presigner.part(key, plan.number, lifetime_s) for plan in plans]
 
     try:
         return presign(found.row.staging)

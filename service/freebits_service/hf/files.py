@@ -1,0 +1,137 @@
+"""Listing and reading the files of a revision for Hugging Face clients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Annotated, Any
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter, Query, Request, Response
+from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
+
+from .. import models
+from ..downloads.endpoints import serve
+from ..downloads.locate import locate
+from ..errors import InvalidRequest, PathNotFound, TooLarge
+from ..http_context import Caller, HubDep, Segment
+from ..names import check_path
+from ..repos.operations import readable_repo, resolve_revision
+from ..trees.operations import find_files, list_files, list_folder
+from .addresses import Kind, next_page
+from .bodies import Json, file_entry, folder_entry
+
+router = APIRouter(prefix="/{namespace}/{name}", include_in_schema=False)
+downloads = APIRouter(prefix="/{namespace}/{name}", include_in_schema=False)  # not below /api
+MAX_ASKED_PATHS = 10_000
+PAGE = 1000
+
+
+@router.get("/tree/{revision}")
+@router.get("/tree/{revision}/{path:path}")
+def list_tree(
+    *,
+    namespace: Segment,
+    name: Segment,
+    revision: Segment,
+    path: Segment = "",
+    request: Request,
+    response: Response,
+    hub: HubDep,
+    caller: Caller,
+    kind: Kind,
+    recursive: bool = False,
+    limit: Annotated[int, Query(ge=1)] = PAGE,
+    cursor: str | None = None,
+) -> list[Json]:
+    """Files of a revision in order of their paths; a folder that is not there has none, and is 404."""
+    limit, folder = min(limit, PAGE), check_path(path.rstrip("/")) if path.strip("/") else ""
+    with hub.db.snapshot() as session:
+        repo = readable_repo(session, caller, namespace, name, kind)
+        commit = resolve_revision(session, repo, revision)
+        listing = list_files if recursive else list_folder
+        found: Sequence[tuple[str, models.Blob | None]] = listing(session, commit.tree_id, folder, cursor, limit + 1)
+    if folder and cursor is None and (not found or found[0][0] == folder):
+        raise PathNotFound(folder, revision, commit.digest)
+    if len(found) > limit:
+        response.headers["Link"] = next_page(request, found[limit - 1][0])
+    return _entries(found[:limit], folder, commit.digest, recursive)
+
+
+def _entries(found: Sequence[tuple[str, models.Blob | None]], folder: str, commit: str, recursive: bool) -> list[Json]:
+    """Recursive listings show folders, too; here each with the first of its files on the page."""
+    entries: list[Json] = []
+    seen = {folder}
+    for path, blob in found:
+        if recursive:
+            parents = [path[:end] for end, letter in enumerate(path) if letter == "/"]
+            for parent in parents:
+                if parent not in seen and len(parent) > len(folder):
+                    seen.add(parent)
+                    entries.append(folder_entry(parent, commit))
+        entries.append(folder_entry(path.rstrip("/"), commit) if blob is None else file_entry(path, blob))
+    return entries
+
+
+@router.post("/paths-info/{revision}")
+async def paths_info(
+    *, namespace: Segment, name: Segment, revision: Segment, request: Request, hub: HubDep, caller: Caller, kind: Kind
+) -> list[Json]:
+    """What is at some paths; of those where nothing is, nothing is said."""
+    paths = await _asked_paths(request)
+
+    def look() -> list[Json]:
+        with hub.db.snapshot() as session:
+            repo = readable_repo(session, caller, namespace, name, kind)
+            commit = resolve_revision(session, repo, revision)
+            return _infos(session, commit, paths)
+
+    return await run_in_threadpool(look)
+
+
+async def _asked_paths(request: Request) -> list[str]:
+    """Python clients send a form, others JSON."""
+    if request.headers.get("content-type", "").startswith("application/json"):
+        try:
+            body: Any = await request.json()
+        except ValueError:
+            raise InvalidRequest("the body is not JSON") from None
+        sent = body.get("paths") if isinstance(body, dict) else None
+        paths = [sent] if isinstance(sent, str) else sent
+    else:
+        text = (await request.body()).decode("ascii", "replace")
+        paths = [value for key, value in parse_qsl(text, max_num_fields=MAX_ASKED_PATHS) if key == "paths"]
+    if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
+        raise InvalidRequest("`paths` must be given, once or more often")
+    if len(paths) > MAX_ASKED_PATHS:
+        raise TooLarge(f"{len(paths)} paths at once, at most {MAX_ASKED_PATHS}", limit=MAX_ASKED_PATHS)
+    return [path.strip("/") for path in paths]
+
+
+def _infos(session: Session, commit: models.Commit, paths: Sequence[str]) -> list[Json]:
+    files = find_files(session, commit.tree_id, paths)
+    infos = []
+    for path in dict.fromkeys(paths):
+        if path in files:
+            infos.append(file_entry(path, files[path]))
+        elif path and list_files(session, commit.tree_id, path, None, 1):
+            infos.append(folder_entry(path, commit.digest))
+    return infos
+
+
+@downloads.head("/resolve/{revision}/{path:path}")
+@downloads.get("/resolve/{revision}/{path:path}")
+async def resolve(
+    *,
+    namespace: Segment,
+    name: Segment,
+    revision: Segment,
+    path: Segment,
+    request: Request,
+    hub: HubDep,
+    caller: Caller,
+    kind: Kind,
+) -> Response:
+    """A file of a revision, whole or one range of it."""
+    return await serve(request, hub, partial(locate, hub, caller, namespace, name, revision, path, kind))

@@ -1,0 +1,99 @@
+"""Uploads by Hugging Face clients: how each file is to be sent, and the commit at the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+
+from .. import models
+from ..accounts.principal import Principal
+from ..context import Hub
+from ..errors import NotOffered
+from ..http_context import Caller, HubDep, Segment
+from ..settings import MIB
+from ..trees.operations import find_files
+from ..uploads.whole import Content, store_contents
+from .addresses import Kind, commit_url
+from .bodies import Json
+from .commits import make_commit, receive, writable_branch
+from .schemas import Preupload
+
+router = APIRouter(prefix="/{namespace}/{name}", include_in_schema=False)
+checks = APIRouter(prefix="/api", include_in_schema=False)
+INLINE_BELOW_NBYTES = MIB  # shorter files come inside the commit, as base64; longer ones by LFS or Xet
+# What git-lfs would take: the files that models are made of. Nothing here depends on it.
+FIRST_FILE = b"".join(
+    b"*.%s filter=lfs diff=lfs merge=lfs -text\n" % ending
+    for ending in (b"bin", b"gguf", b"h5", b"npy", b"npz", b"onnx", b"pt", b"pth", b"safetensors", b"zip")
+)
+
+
+def store_first_file(hub: Hub, caller: Principal, repo: models.Repo) -> Content:
+    """Store the file that a new repo begins with."""
+    content = Content.of(FIRST_FILE)
+    store_contents(hub, caller, repo, [content])
+    return content
+
+
+@checks.post("/validate-yaml")
+async def validate_yaml() -> Json:
+    """Model cards may say what they like here."""
+    return {"errors": [], "warnings": []}
+
+
+@router.post("/preupload/{revision}")
+def preupload(
+    *,
+    namespace: Segment,
+    name: Segment,
+    revision: Segment,
+    body: Preupload,
+    request: Request,
+    hub: HubDep,
+    caller: Caller,
+    kind: Kind,
+) -> Json:
+    """How each of some files is to be sent; the digest of what is there now lets clients leave out equal files."""
+    _refuse_pull_requests(request)
+    with hub.db.snapshot() as session:
+        _, head = writable_branch(session, caller, namespace, name, kind, revision)
+        there = find_files(session, head.tree_id, [file.path for file in body.files]) if head else {}
+    files: list[dict[str, Any]] = []
+    for file in body.files:
+        mode = "regular" if file.size < INLINE_BELOW_NBYTES else "lfs"
+        answer: dict[str, Any] = {"path": file.path, "uploadMode": mode, "shouldIgnore": False}
+        if mode == "lfs" and file.path in there:
+            answer["oid"] = there[file.path].sha256
+        files.append(answer)
+    return {"files": files}
+
+
+@router.post("/commit/{revision}")
+async def commit(
+    *, namespace: Segment, name: Segment, revision: Segment, request: Request, hub: HubDep, caller: Caller, kind: Kind
+) -> Json:
+    """Change files on a branch; 412 when ``parentCommit`` is given and is not its head."""
+    _refuse_pull_requests(request)
+    repo = await run_in_threadpool(_branch_to_commit_to, hub, caller, namespace, name, kind, revision)
+    asked = await receive(hub, caller, repo, request.stream())
+    full_name, digest = await run_in_threadpool(make_commit, hub, caller, namespace, name, kind, revision, asked)
+    return {
+        "success": True,
+        "commitOid": digest,
+        "commitUrl": commit_url(request, kind, full_name, digest),
+        "hookOutput": "",
+    }
+
+
+def _branch_to_commit_to(
+    hub: Hub, caller: Principal, namespace: str, name: str, kind: str, revision: str
+) -> models.Repo:
+    with hub.db.snapshot() as session:
+        return writable_branch(session, caller, namespace, name, kind, revision)[0]
+
+
+def _refuse_pull_requests(request: Request) -> None:
+    if request.query_params.get("create_pr") in {"1", "true"}:
+        raise NotOffered("pull requests; commit to a branch instead (`--revision NAME`)")

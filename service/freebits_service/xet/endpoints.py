@@ -1,0 +1,137 @@
+"""HTTP for Xet uploads: a token from the hub, then shards to the address that came with it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import structlog
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
+
+from ..accounts.grants import Grant, Grants
+from ..accounts.principal import Principal
+from ..context import Hub
+from ..errors import InvalidXet, NotOffered, ServiceError
+from ..hf.addresses import Kind, base_of
+from ..hf.bodies import Json
+from ..http_context import Caller, HubDep, Segment
+from ..http_errors import STATUS
+from ..repos.operations import writable_repo
+from ..settings import MIB
+from .epochs import current_epoch
+from .register import register
+from .requests import WRITE, Writer, announced_nbytes
+from .shards import MAX_SHARD_NBYTES, read_files
+
+TOKEN_S = 3600
+HEARTBEAT_S = 10
+_SPOOLED_NBYTES = MIB
+
+tokens = APIRouter(prefix="/{namespace}/{name}", include_in_schema=False)  # below /api/models and so on
+router = APIRouter(prefix="/xet/{epoch}", include_in_schema=False)
+
+
+@tokens.get("/xet-write-token/{revision}")
+def write_token(
+    *,
+    namespace: Segment,
+    name: Segment,
+    revision: Segment,
+    request: Request,
+    hub: HubDep,
+    caller: Caller,
+    kind: Kind,
+) -> Response:
+    """A token to upload to this repo with, and where: the two halves of the client read body and headers."""
+    if request.query_params.get("create_pr") in {"1", "true"}:
+        raise NotOffered("pull requests; commit to a branch instead (`--revision NAME`)")
+    with hub.db.snapshot() as session:
+        repo = writable_repo(session, caller, namespace, name, kind)
+    grants: Grants = request.app.state.grants
+    token, expires_at = grants.sign(caller, Grant(WRITE, repo.full_name, revision), TOKEN_S)
+    url = f"{base_of(request)}/xet/{current_epoch()}"
+    headers = {"X-Xet-Access-Token": token, "X-Xet-Token-Expiration": str(expires_at), "X-Xet-Cas-Url": url}
+    body = {"accessToken": token, "exp": expires_at, "casUrl": url}
+    return JSONResponse(body, headers={**headers, "Cache-Control": "no-store"})
+
+
+@router.post("/v1/shards")
+async def put_shard(request: Request, hub: HubDep, writer: Writer) -> Json:
+    """Keep the files that a shard describes."""
+    with tempfile.SpooledTemporaryFile(_SPOOLED_NBYTES) as shard:
+        nbytes = await _receive(request, shard)
+        registrars = request.app.state.registrars
+        await asyncio.get_running_loop().run_in_executor(registrars, _register, hub, writer, shard, nbytes, _ignore)
+    return {"result": 1}
+
+
+@router.post("/v2/shards")
+async def put_shard_with_progress(request: Request, hub: HubDep, writer: Writer) -> Response:
+    """The same; the answer is lines of JSON while that goes on, the last one is a result or an error."""
+    shard = tempfile.SpooledTemporaryFile(_SPOOLED_NBYTES)  # noqa: SIM115  # the answer closes it
+    try:
+        nbytes = await _receive(request, shard)
+    except BaseException:
+        shard.close()
+        raise
+    return StreamingResponse(_progress(request, hub, writer, shard, nbytes), media_type="application/x-ndjson")
+
+
+async def _receive(request: Request, shard: Any) -> int:
+    nbytes, received = announced_nbytes(request, MAX_SHARD_NBYTES), 0
+    async for chunk in request.stream():
+        received += len(chunk)
+        if received > nbytes:
+            break
+        shard.write(chunk)
+    if received != nbytes:
+        raise InvalidXet(f"a shard of {received} bytes arrived, {nbytes} were announced")
+    shard.seek(0)
+    return nbytes
+
+
+def _register(
+    hub: Hub, writer: tuple[Principal, Grant], shard: Any, nbytes: int, progress: Callable[[int], None]
+) -> None:
+    caller, grant = writer
+    for file in read_files(shard, nbytes):
+        register(hub, caller, grant.address, file, progress)
+
+
+def _ignore(_done: int) -> None:
+    pass
+
+
+async def _progress(
+    request: Request, hub: Hub, writer: tuple[Principal, Grant], shard: Any, nbytes: int
+) -> AsyncIterator[bytes]:
+    """A line every so often, so that nobody takes the hub for dead; the work goes on when nobody listens any more."""
+    done = 0
+
+    def note(more: int) -> None:
+        nonlocal done
+        done = more
+
+    registrars = request.app.state.registrars
+    working = asyncio.get_running_loop().run_in_executor(registrars, _register, hub, writer, shard, nbytes, note)
+    working.add_done_callback(lambda _: shard.close())
+    while not working.done():
+        yield _line(type="validating", verified=done, total=0)
+        await asyncio.wait([working], timeout=HEARTBEAT_S)
+    try:
+        working.result()
+    except ServiceError as error:
+        yield _line(type="error", message=error.message, retryable=STATUS[error.code] in {429, 500, 502, 503})
+    except Exception as error:  # the head of the answer is out: this line is all that can tell
+        structlog.get_logger().error("unexpected error", exc_info=error)
+        yield _line(type="error", message="the hub made a mistake; its log has the request id", retryable=False)
+    else:
+        yield _line(type="result")
+
+
+def _line(**fields: object) -> bytes:
+    return json.dumps(fields).encode() + b"\n"

@@ -1,0 +1,182 @@
+"""Make files of chunks: put together, verified, kept like every upload.
+
+    read       the chunks of each segment, from xorbs that the same user has sent
+    verify     each segment by the hash over its chunks' hashes, the whole by its SHA-256
+    known      one transaction: the user has uploaded this content, the blob is there    the content can be committed
+
+The bytes go straight into their object while they are verified; until the last step nothing names it, and a crash
+leaves an orphan. Memory is bounded by a part and some windows, whatever the size of the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.orm import Session
+
+from .. import schemas
+from ..accounts.principal import Principal, require_user
+from ..blobs.keys import new_raw_key, upload_origin
+from ..blobs.store import ObjectNotFound, PartWriter
+from ..context import Hub
+from ..errors import DigestMismatch, InvalidXet
+from ..models import Repo, Xorb
+from ..quotas.operations import check_announced as check_announced_quota
+from ..repos.operations import writable_repo
+from ..uploads.operations import require_room
+from ..uploads.plan import check_announced
+from ..uploads.whole import keep_object, keep_usable
+from . import queries
+from .hashes import chunk_hash, range_hash
+from .shards import Segment, ShardFile
+from .xorbs import Xorb as OpenXorb
+
+OPEN_XORBS = 4  # that one file is read from at a time; a file refers to xorbs in the order it was cut
+Progress = Callable[[int], None]
+
+
+def register(hub: Hub, caller: Principal, address: tuple[str, str], file: ShardFile, progress: Progress) -> None:
+    """Keep a file, so that the caller can commit it; `progress` is told how many bytes are done.
+
+    Raises InvalidXet, DigestMismatch, TooLarge, QuotaExceeded, StorageFull, and what access raises.
+    """
+    body = schemas.NewUpload(
+        sha256=file.sha256, nbytes=file.nbytes, stored_nbytes=file.nbytes, stored_sha256=file.sha256
+    )
+    check_announced(body, hub.settings.max_file_nbytes, hub.store.limits)
+    with hub.db.snapshot() as session:
+        repo = writable_repo(session, caller, *address)
+        check_announced_quota(session, hub.settings, repo, body)
+    if hub.db.run(lambda session: keep_usable(hub, session, caller, repo, file.sha256, file.nbytes)):
+        return
+    require_room(hub, file.nbytes)
+    upload_id = secrets.token_hex(16)
+    key = new_raw_key(file.sha256, upload_origin(upload_id))
+    hub.store.begin(key)
+    try:
+        _write(hub, caller, file, key, progress)
+    except BaseException:
+        hub.store.abort(key)
+        raise
+    hub.store.finish(key)
+    _keep(hub, caller, repo, file, upload_id, key)
+
+
+def _keep(hub: Hub, caller: Principal, repo: Repo, file: ShardFile, upload_id: str, key: str) -> None:
+    def keep(session: Session) -> bool:
+        return keep_object(hub, session, caller, repo, upload_id, file.sha256, file.nbytes, key)
+
+    if not hub.db.run(keep):
+        hub.store.delete(key)
+
+
+def _write(hub: Hub, caller: Principal, file: ShardFile, key: str, progress: Progress) -> None:
+    whole, done = hashlib.sha256(), 0
+    part_nbytes = hub.store.limits.part_nbytes_for(file.nbytes, hub.settings.part_nbytes)
+    with _Parts(hub, key, part_nbytes) as parts, _xorbs(hub, caller) as xorbs:
+        for segment in file.segments:
+            for chunk in _verified(xorbs.open(segment.xorb), segment):
+                whole.update(chunk)
+                parts.write(chunk)
+                done += len(chunk)
+            progress(done)
+        parts.finish()
+    if whole.hexdigest() != file.sha256:
+        raise DigestMismatch(f"the chunks make a file of SHA-256 {whole.hexdigest()}, announced was {file.sha256}")
+
+
+def _verified(xorb: OpenXorb, segment: Segment) -> Iterator[bytes]:
+    """The chunks of a segment; raises InvalidXet at its end when they are not those that were meant."""
+    hashes, nbytes = [], 0
+    for chunk in xorb.chunks(segment.first, segment.stop):
+        hashes.append(chunk_hash(chunk))
+        nbytes += len(chunk)
+        if nbytes > segment.nbytes:
+            break
+        yield chunk
+    if nbytes != segment.nbytes or range_hash(hashes) != segment.verification:
+        raise InvalidXet(
+            f"chunks {segment.first} to {segment.stop} of xorb {segment.xorb} are not those that the shard means"
+        )
+
+
+class _Parts:
+    """Writes bytes as the parts of an object, each begun where the last one ended."""
+
+    def __init__(self, hub: Hub, key: str, part_nbytes: int) -> None:
+        self._hub, self._key, self._part_nbytes = hub, key, part_nbytes
+        self._number, self._left = 0, 0
+        self._writer: PartWriter | None = None
+
+    def __enter__(self) -> _Parts:
+        return self
+
+    def write(self, data: bytes) -> None:
+        """Append bytes; raises StorageFull."""
+        view = memoryview(data)
+        while view:
+            if self._writer is None:
+                offset = self._number * self._part_nbytes
+                self._writer = self._hub.store.write_part(self._key, self._number, offset)
+                self._number, self._left = self._number + 1, self._part_nbytes
+            self._writer.write([view[: self._left]])
+            taken = min(len(view), self._left)
+            view, self._left = view[taken:], self._left - taken
+            if not self._left:
+                self.finish()
+
+    def finish(self) -> None:
+        """The part at hand is whole."""
+        if self._writer is not None:
+            self._writer.finish()
+            self._writer.close()
+            self._writer = None
+
+    def __exit__(self, *_: object) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+
+class _Xorbs:
+    """The xorbs of a user, the last few of them open."""
+
+    def __init__(self, hub: Hub, caller: Principal) -> None:
+        self._hub, self._user_id = hub, require_user(caller)
+        self._opened: OrderedDict[str, OpenXorb] = OrderedDict()
+
+    def open(self, xorb_hash: str) -> OpenXorb:
+        """A xorb; raises InvalidXet for one that this user has not sent, or that is kept no more."""
+        if xorb_hash not in self._opened:
+            self._opened[xorb_hash] = self._open(xorb_hash)
+            if len(self._opened) > OPEN_XORBS:
+                self._opened.popitem(last=False)[1].close()
+        self._opened.move_to_end(xorb_hash)
+        return self._opened[xorb_hash]
+
+    def _open(self, xorb_hash: str) -> OpenXorb:
+        with self._hub.db.snapshot() as session:
+            row: Xorb | None = queries.find_xorb(session, self._user_id, xorb_hash)
+        try:
+            if row is not None:
+                return OpenXorb(self._hub.store.open(row.key))
+        except ObjectNotFound:
+            pass
+        raise InvalidXet(f"xorb {xorb_hash} was not sent by you, or is not kept any more; upload again")
+
+    def close(self) -> None:
+        """Let go of all."""
+        for xorb in self._opened.values():
+            xorb.close()
+
+
+@contextmanager
+def _xorbs(hub: Hub, caller: Principal) -> Iterator[_Xorbs]:
+    opened = _Xorbs(hub, caller)
+    try:
+        yield opened
+    finally:
+        opened.close()

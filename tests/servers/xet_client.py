@@ -1,0 +1,141 @@
+"""Makes xorbs and shards as Xet clients do, and as they should not. Written from the protocol, not from the hub."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import lz4.frame
+from blake3 import blake3
+
+DATA_KEY = bytes.fromhex("6697f5775b9550de3135cbaca597181c9de421109beb2b58b4d0b04b93adf229")
+VERIFICATION_KEY = bytes.fromhex("7f1857d6ce56ed66127ff913e7a5c3f3a4cd26d5b5db49e64124987f28fb94c3")
+SHARD_TAG = b"HFRepoMetaData" + bytes.fromhex("00556967456a7b815783a5bdd95ccdd14aa9")
+CHUNK_NBYTES = 65536
+RAW, LZ4, GROUPED_LZ4 = 0, 1, 2
+WITH_VERIFICATION, WITH_METADATA = 1 << 31, 1 << 30
+
+
+def words_swapped(raw: bytes) -> bytes:
+    """Each 8 bytes the other way round: between a hash as bytes and as it is printed."""
+    return b"".join(raw[start : start + 8][::-1] for start in range(0, 32, 8))
+
+
+def pack(chunk: bytes, scheme: int) -> bytes:
+    """One chunk with its header."""
+    grouped = b"".join(chunk[position::4] for position in range(4)) if scheme == GROUPED_LZ4 else chunk
+    packed = chunk if scheme == RAW else lz4.frame.compress(grouped)
+    return header(len(packed), scheme, len(chunk)) + packed
+
+
+def header(packed_nbytes: int, scheme: int, nbytes: int, version: int = 0) -> bytes:
+    """The header of a chunk."""
+    return bytes([version]) + packed_nbytes.to_bytes(3, "little") + bytes([scheme]) + nbytes.to_bytes(3, "little")
+
+
+@dataclass(frozen=True)
+class MadeXorb:
+    """Chunks, and what they are packed into. The name is any hash: what counts is that it is used again."""
+
+    chunks: Sequence[bytes]
+    schemes: Sequence[int] = (RAW, LZ4, GROUPED_LZ4)
+
+    @property
+    def data(self) -> bytes:
+        """What is sent."""
+        return b"".join(
+            pack(chunk, self.schemes[number % len(self.schemes)]) for number, chunk in enumerate(self.chunks)
+        )
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return blake3(self.data).hexdigest()
+
+
+@dataclass(frozen=True)
+class MadeSegment:
+    """Chunks ``[first, stop)`` of a xorb in a file."""
+
+    xorb: MadeXorb
+    first: int
+    stop: int
+    verification: bytes | None = None
+    nbytes: int | None = None
+
+    @property
+    def content(self) -> bytes:
+        """The bytes of the chunks."""
+        return b"".join(self.xorb.chunks[self.first : self.stop])
+
+    def entry(self) -> bytes:
+        """As it is in a shard."""
+        nbytes = len(self.content) if self.nbytes is None else self.nbytes
+        name = words_swapped(bytes.fromhex(self.xorb.name))
+        return name + struct.pack("<4I", 0, nbytes, self.first, self.stop)
+
+    def verification_entry(self) -> bytes:
+        """The hash over its chunks' hashes, right unless told otherwise."""
+        hashes = [blake3(chunk, key=DATA_KEY).digest() for chunk in self.xorb.chunks[self.first : self.stop]]
+        right = blake3(b"".join(hashes), key=VERIFICATION_KEY).digest()
+        return (self.verification or right) + bytes(16)
+
+
+@dataclass(frozen=True)
+class MadeFile:
+    """A file of segments."""
+
+    segments: Sequence[MadeSegment]
+    sha256: str = ""
+    flags: int = WITH_VERIFICATION | WITH_METADATA
+    count: int | None = None
+
+    @property
+    def content(self) -> bytes:
+        """Its bytes."""
+        return b"".join(segment.content for segment in self.segments)
+
+    def entries(self) -> bytes:
+        """As it is in a shard."""
+        digest = self.sha256 or hashlib.sha256(self.content).hexdigest()
+        count = len(self.segments) if self.count is None else self.count
+        parts = [b"\x11" * 32 + struct.pack("<2IQ", self.flags, count, 0)]
+        parts += [segment.entry() for segment in self.segments]
+        parts += [segment.verification_entry() for segment in self.segments]
+        parts.append(words_swapped(bytes.fromhex(digest)) + bytes(16))
+        return b"".join(parts)
+
+
+@dataclass(frozen=True)
+class MadeShard:
+    """Files, and the end of their list."""
+
+    files: Sequence[MadeFile]
+    tag: bytes = SHARD_TAG
+    version: int = 2
+    end: bytes = field(default=b"\xff" * 32 + bytes(16))
+
+    @property
+    def data(self) -> bytes:
+        """What is sent."""
+        head = self.tag + struct.pack("<2Q", self.version, 0)
+        return head + b"".join(file.entries() for file in self.files) + self.end
+
+
+def cut(content: bytes, nbytes: int = CHUNK_NBYTES) -> list[bytes]:
+    """Chunks of a content; a real client cuts where the content says."""
+    return [content[start : start + nbytes] for start in range(0, len(content), nbytes)]
+
+
+def whole_file(content: bytes) -> MadeFile:
+    """A file that is all of one xorb."""
+    xorb = MadeXorb(cut(content))
+    return MadeFile([MadeSegment(xorb, 0, len(xorb.chunks))])
+
+
+def altered(file: MadeFile, **changes: object) -> MadeFile:
+    """The file with its first segment changed."""
+    first, *rest = file.segments
+    return replace(file, segments=[replace(first, **changes), *rest])  # type: ignore[arg-type]
