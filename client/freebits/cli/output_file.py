@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import stat
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,10 +38,9 @@ def output_file(name: str, *, force: bool, like: Path | None = None) -> Iterator
             yield device
         return
     check_free(target, force=force, like=like)
-    descriptor, draft_name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
-    draft = Path(draft_name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
+    draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    try:  # named before it is made: an interrupt in between leaves nothing
+        with open(draft, "xb", opener=_private) as file:
             yield file
         _dress(draft, like)
         _name(draft, target, force=force)
@@ -55,6 +54,11 @@ def check_free(target: Path, *, force: bool, like: Path | None) -> None:
         raise UsageError(f"{target} is input and output at once; choose another name with -o")
     if target.exists() and not force:
         raise _exists(target)
+
+
+def _private(path: str, flags: int) -> int:
+    """Nobody else reads a draft."""
+    return os.open(path, flags, stat.S_IRUSR | stat.S_IWUSR)
 
 
 def _stdout(force: bool) -> BinaryIO:
