@@ -82,8 +82,8 @@ test-faults: setup  ## the fault tests in a loop of FREEBITS_TEST_ROUNDS (20)
 	for round in $$(seq $${FREEBITS_TEST_ROUNDS:-20}); do \
 	  echo "round $$round"; $(BIN)/python -m pytest -q -m fault -n $(TEST_PROCESSES) tests/service/faults tests/flows; done
 
-test-matrix: setup $(HF_MATRIX:%=$(VENV)/hf/%/.installed)  ## all releases of Hugging Face clients that are supported
-	$(BIN)/python -m pytest -q tests/service/hf/test_released_clients.py
+test-matrix: setup $(HF_MATRIX:%=$(VENV)/hf/%/.installed) $(VENV)/hf-libraries/.installed  ## all supported Hugging Face clients
+	$(BIN)/python -m pytest -q tests/service/hf/test_released_clients.py tests/service/hf/test_libraries.py
 
 bench-workers: $(VENV)/.minilm  ## jobs/s and statements per job with 1 and 2 workers on Postgres
 	$(BIN)/python tests/bench/bench_workers.py
@@ -126,6 +126,13 @@ $(VENV)/hf/%/.installed: $(VENV)/.tools
 	test -x $(VENV)/hf/$*/bin/python || $(PYTHON) -m venv $(VENV)/hf/$*
 	$(VENV)/hf/$*/bin/pip --disable-pip-version-check --quiet install \
 	  $(if $(filter newest,$*),huggingface_hub,huggingface_hub==$*) hf-xet
+	touch $@
+
+# torch comes as a CPU build, before anything would fetch gigabytes of CUDA.
+$(VENV)/hf-libraries/.installed: $(VENV)/.tools
+	test -x $(VENV)/hf-libraries/bin/python || $(PYTHON) -m venv $(VENV)/hf-libraries
+	$(VENV)/hf-libraries/bin/pip --disable-pip-version-check --quiet install "torch==2.13.0"
+	$(VENV)/hf-libraries/bin/pip --disable-pip-version-check --quiet install transformers peft diffusers
 	touch $@
 
 # A certified OIDC provider, which the tests start and log in at; locked, and outside of the checkout.

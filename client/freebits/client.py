@@ -74,7 +74,7 @@ class Hub(Connection):
         revision: str = "main",
         **options: Any,
     ) -> PullResult:
-        """Write the files of a revision into `output_dir` (default: a folder of the repo's name).
+        """Write the files of a revision into `output_dir`, by default into the cache of Hugging Face libraries.
 
         Options: `include`, `exclude` (globs), `progress`. Files that are there with the right bytes are left
         alone, a killed pull resumes, every file appears complete and verified or not at all.

@@ -13,6 +13,7 @@ from freebits import wire
 from freebits.blob_http import BlobTransport
 from freebits.credentials import Credentials
 from freebits.download import Pull, PullResult, pull_flow
+from freebits.hf_cache import CachedRepo, cache_folder
 from freebits.local_files import find_files
 from freebits.output_folder import OutputFolder
 from freebits.progress import SILENT, Progress
@@ -116,8 +117,8 @@ class Connection:
         progress: Progress = SILENT,
     ) -> Flow[PullResult]:
         wire.repo_path(repo)
-        folder = OutputFolder(Path(output_dir or repo.partition("/")[2]))
-        pull = Pull(repo, revision, folder, include, exclude, self._threads, progress, self._retry.check_stop)
+        place = OutputFolder(Path(output_dir)) if output_dir else CachedRepo(cache_folder(), repo)
+        pull = Pull(repo, revision, place, include, exclude, self._threads, progress, self._retry.check_stop)
         return pull_flow(pull)
 
     def _open(self, repo: str, path: str, revision: str, framework: Framework | None) -> TensorFile:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from freebits import wire
 from freebits.errors import IntegrityError, UsageError
+from freebits.hf_cache import CachedRepo, Snapshot
 from freebits.local_files import selected
 from freebits.output_folder import OutputFolder
 from freebits.part_file import PartFile
@@ -23,6 +24,7 @@ from freebits.running_out import check_room
 from freebits.steps import Flow, RemoteBytes, RepresentationChanged, Stream, Work
 
 PIECE_NBYTES = 1 << 20
+Folder = OutputFolder | Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class Pull:
 
     repo: str
     revision: str
-    folder: OutputFolder
+    place: OutputFolder | CachedRepo
     include: Sequence[str]
     exclude: Sequence[str]
     threads: int
@@ -60,20 +62,21 @@ def pull_flow(pull: Pull) -> Flow[PullResult]:
     entries = [e for path, e in sorted(tree.files.items()) if selected(path, pull.include, pull.exclude)]
     if not entries and (pull.include or pull.exclude):
         raise UsageError("no file of this revision matches --include/--exclude; `freebits ls` shows its files")
+    folder = pull.place.at(tree.commit, pull.revision)
     for entry in entries:
-        pull.folder.target(entry.path)
+        folder.check(entry.path)
     pull.progress.expect(sum(entry.nbytes for entry in entries))
-    held: list[bool] = yield [Work(partial(_holds, pull, entry)) for entry in entries]
+    held: list[bool] = yield [Work(partial(_holds, pull, folder, entry)) for entry in entries]
     missing = [entry for entry, is_held in zip(entries, held, strict=True) if not is_held]
-    check_room(pull.folder.root, sum(entry.nbytes for entry in missing))
+    check_room(folder.parts, sum(entry.nbytes for entry in missing))
     first = {entry.sha256: entry for entry in reversed(missing)}
-    yield [_pull_file(pull, tree.commit, entry) for entry in first.values()]
-    yield [Work(partial(_copy, pull, first[e.sha256], e)) for e in missing if e is not first[e.sha256]]
-    pull.folder.tidy()
+    yield [_pull_file(pull, folder, tree.commit, entry) for entry in first.values()]
+    yield [Work(partial(_copy, pull, folder, first[e.sha256], e)) for e in missing if e is not first[e.sha256]]
+    folder.tidy()
     return PullResult(
         repo=pull.repo,
         commit=tree.commit,
-        output=pull.folder.root,
+        output=folder.root,
         pulled=tuple(entry.path for entry in missing),
         unchanged=tuple(entry.path for entry, is_held in zip(entries, held, strict=True) if is_held),
         nbytes=sum(entry.nbytes for entry in missing),
@@ -81,40 +84,40 @@ def pull_flow(pull: Pull) -> Flow[PullResult]:
     )
 
 
-def _holds(pull: Pull, entry: wire.Entry) -> bool:
-    held = pull.folder.holds(entry.path, entry.sha256, entry.nbytes, pull.check_stop)
+def _holds(pull: Pull, folder: Folder, entry: wire.Entry) -> bool:
+    held = folder.holds(entry.path, entry.sha256, entry.nbytes, pull.check_stop)
     if held:
         pull.progress.advance(entry.nbytes, 0)
     return held
 
 
-def _copy(pull: Pull, source: wire.Entry, entry: wire.Entry) -> None:
-    pull.folder.copy(source.path, entry.path)
+def _copy(pull: Pull, folder: Folder, source: wire.Entry, entry: wire.Entry) -> None:
+    folder.copy(source.path, entry.path)
     pull.progress.advance(entry.nbytes, 0)
 
 
-def _pull_file(pull: Pull, commit: str, entry: wire.Entry) -> Flow[None]:
+def _pull_file(pull: Pull, folder: Folder, commit: str, entry: wire.Entry) -> Flow[None]:
     if entry.nbytes == 0:
-        yield [Work(partial(_write_empty, pull, entry))]
+        yield [Work(partial(_write_empty, folder, entry))]
         return
     path = wire.resolve_path(pull.repo, commit, entry.path)
     accept_container = entry.state == "encoded"
     while True:
         try:
-            yield [Stream(path, accept_container, partial(_receive, pull, entry))]
+            yield [Stream(path, accept_container, partial(_receive, pull, folder, entry))]
             return
         except RepresentationChanged:
             accept_container = not accept_container
 
 
-def _write_empty(pull: Pull, entry: wire.Entry) -> None:
-    with PartFile(pull.folder.root, entry.sha256, 0) as part:
-        part.finish(pull.folder.target(entry.path))
+def _write_empty(folder: Folder, entry: wire.Entry) -> None:
+    with PartFile(folder.parts, entry.sha256, 0) as part:
+        folder.keep(part, entry.path, entry.sha256)
 
 
-def _receive(pull: Pull, entry: wire.Entry, remote: RemoteBytes) -> None:
+def _receive(pull: Pull, folder: Folder, entry: wire.Entry, remote: RemoteBytes) -> None:
     """Append what is missing to the `.part` file, then give it its name."""
-    with PartFile(pull.folder.root, entry.sha256, entry.nbytes) as part:
+    with PartFile(folder.parts, entry.sha256, entry.nbytes) as part:
         pull.progress.advance(part.nbytes, 0)
         try:
             if remote.is_container:
@@ -129,7 +132,7 @@ def _receive(pull: Pull, entry: wire.Entry, remote: RemoteBytes) -> None:
                 f"{entry.path}: the hub's container is damaged ({error}); run the same command again, "
                 "and if it repeats tell the hub's administrator"
             ) from error
-        part.finish(pull.folder.target(entry.path))
+        folder.keep(part, entry.path, entry.sha256)
 
 
 def _decode(pull: Pull, part: PartFile, remote: RemoteBytes) -> None:

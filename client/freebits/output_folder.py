@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from freebits.errors import UnsafePath
 from freebits.local_bytes import hash_file
-from freebits.part_file import FOLDER
+from freebits.part_file import FOLDER, PartFile
 
 _REFUSED_PARTS = frozenset({"", ".", "..", ".git", FOLDER})
 
@@ -20,6 +20,15 @@ class OutputFolder:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.parts = root  # where downloads in progress lie, in a folder of their own
+
+    def at(self, _commit: str, _revision: str) -> OutputFolder:
+        """One folder, whatever the commit."""
+        return self
+
+    def check(self, path: str) -> None:
+        """Raises UnsafePath where `target` would."""
+        self.target(path)
 
     def target(self, path: str) -> Path:
         """Where the repo's file `path` goes.
@@ -43,6 +52,10 @@ class OutputFolder:
         if target.is_symlink() or not target.is_file() or target.stat().st_size != nbytes:
             return False
         return hash_file(target, nbytes, check_stop) == sha256
+
+    def keep(self, part: PartFile, path: str, _sha256: str) -> None:
+        """The bytes are all there: give them their name. Raises IntegrityError."""
+        part.finish(self.target(path))
 
     def copy(self, source: str, path: str) -> None:
         """Place a file that has the same bytes as the one at `source`, which is there already."""

@@ -38,11 +38,14 @@ def test_push_ls_pull_rm(environment: Any, cli: Any, home: Path, model: Path) ->
     assert environment.repos == {}
 
 
-def test_pull_goes_into_a_folder_of_the_repos_name(environment: Any, cli: Any, home: Path) -> None:
-    """As git clone does."""
+def test_pull_goes_into_the_cache_of_hugging_face(environment: Any, cli: Any, home: Path) -> None:
+    """Without -o; what is said on standard output is where it is."""
     environment.add("alice/m", "a", b"1")
-    assert cli("pull", "alice/m").returncode == 0
-    assert (home / "m/a").read_bytes() == b"1"
+    pulled = json.loads(cli("pull", "alice/m", "--json").stdout)
+    cached = home / "cache/huggingface/hub/models--alice--m"
+    assert Path(pulled["output"]) == cached / "snapshots" / pulled["commit"]
+    assert (Path(pulled["output"]) / "a").read_bytes() == b"1"
+    assert (cached / "refs/main").read_text() == pulled["commit"]
 
 
 def test_public_is_asked_for(environment: Any, cli: Any, model: Path) -> None:

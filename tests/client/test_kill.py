@@ -71,7 +71,7 @@ def test_a_killed_pull_fetches_only_what_is_missing(
 ) -> None:
     """Killed after 16 of 24 MiB: the verified prefix on disk is not fetched again."""
     slow_hub.add("alice/m", "model.bin", DATA)
-    process = start_cli("pull", "alice/m")
+    process = start_cli("pull", "alice/m", "-o", "m")
     journal = "m/.freebits/*.journal"
     wait_until(lambda: any("\n" in path.read_text() for path in home.glob(journal)))
     process.kill()
@@ -82,7 +82,7 @@ def test_a_killed_pull_fetches_only_what_is_missing(
     assert verified >= 8 << 20
     slow_hub.log.clear()
     slow_hub.bytes_per_s = float("inf")
-    assert cli("pull", "alice/m").returncode == 0
+    assert cli("pull", "alice/m", "-o", "m").returncode == 0
     assert (home / "m/model.bin").read_bytes() == DATA
     assert slow_hub.blob_nbytes_sent() <= len(DATA) - verified + (256 << 10)
 

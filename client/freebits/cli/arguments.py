@@ -69,10 +69,10 @@ def _add_transfer_commands(commands: _Commands, *parents: argparse.ArgumentParse
     encoding.add_argument("--no-encode", dest="encode", action="store_const", const=False, help="always send raw")
     push.set_defaults(run=transfers.push)
 
-    text = "write the files of a revision into a folder; a killed pull resumes"
+    text = "bring the files of a revision, into a folder or the Hugging Face cache; a killed pull resumes"
     pull = commands.add_parser("pull", help=text, description=text, parents=parents)
     pull.add_argument("repo", metavar="NAMESPACE/NAME")
-    pull.add_argument("-o", "--output", metavar="DIR", help="default: a folder of the repo's name")
+    pull.add_argument("-o", "--output", metavar="DIR", help="default: the Hugging Face cache")
     pull.add_argument("--revision", default="main", help="branch, tag or commit (default: main)")
     pull.set_defaults(run=transfers.pull)
     for command in (push, pull):
