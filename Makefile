@@ -31,10 +31,11 @@ test: setup lint audit  ## set everything up and run all tests that need no GPU
 demo: setup $(VENV)/.minilm  ## start a hub, push and pull real checkpoints, compare every byte
 	$(BIN)/python tests/bench/demo.py
 
-bench: $(VENV)/.bench  ## speed and size beside the peers, HTTP, limited links
+bench: $(VENV)/.bench $(HF_CLIENTS:%=$(VENV)/hf/%/.installed)  ## speed and size beside the peers, HTTP, limited links, hf
 	$(BIN)/python tests/bench/bench_codecs.py
 	$(BIN)/python tests/bench/bench_http.py
 	$(BIN)/python tests/bench/bench_link.py
+	$(BIN)/python tests/bench/bench_hf.py
 
 bench-load: setup  ## load on Postgres with 100,000 repos and 10 million files (7 GB, half an hour)
 	$(BIN)/python tests/bench/bench_load.py

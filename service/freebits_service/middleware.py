@@ -19,7 +19,7 @@ from .http_errors import error_response, unexpected
 from .request_context import begin_context
 from .request_ids import begin_request
 from .settings import MIB
-from .xet.shards import MAX_SHARD_NBYTES
+from .xet.requests import MAX_SHARD_NBYTES, takes_bytes
 
 log = structlog.get_logger()
 SHORT_JSON_NBYTES = MIB
@@ -114,8 +114,8 @@ class LimitJson:
         has_token = "authorization" in headers
         if has_token and is_commit(scope["path"]):
             return MAX_COMMIT_NBYTES
-        if has_token and scope["path"].startswith("/xet/"):
-            return MAX_SHARD_NBYTES  # which the endpoints do not keep in memory
+        if has_token and takes_bytes(scope["path"]):
+            return MAX_SHARD_NBYTES  # which is not kept in memory
         may_be_long = has_token and scope["path"].endswith("/commits")
         return self._max_nbytes if may_be_long else min(self._max_nbytes, SHORT_JSON_NBYTES)
 

@@ -19,6 +19,7 @@ from ..http_context import Caller, HubDep, Segment
 from ..names import check_path
 from ..repos.operations import readable_repo, resolve_revision
 from ..trees.operations import find_files, list_files, list_folder
+from ..trees.pages import ancestors
 from .addresses import Kind, next_page
 from .bodies import Json, file_entry, folder_entry
 
@@ -56,21 +57,23 @@ def list_tree(
         raise PathNotFound(folder, revision, commit.digest)
     if len(found) > limit:
         response.headers["Link"] = next_page(request, found[limit - 1][0])
-    return _entries(found[:limit], folder, commit.digest, recursive)
+    seen = {folder, *ancestors(folder), *ancestors(cursor or "")}  # their folders were on the page before
+    return _entries(found[:limit], seen, commit.digest) if recursive else _flat(found[:limit], commit.digest)
 
 
-def _entries(found: Sequence[tuple[str, models.Blob | None]], folder: str, commit: str, recursive: bool) -> list[Json]:
-    """Recursive listings show folders, too; here each with the first of its files on the page."""
+def _flat(found: Sequence[tuple[str, models.Blob | None]], commit: str) -> list[Json]:
+    return [folder_entry(path[:-1], commit) if blob is None else file_entry(path, blob) for path, blob in found]
+
+
+def _entries(found: Sequence[tuple[str, models.Blob | None]], seen: set[str], commit: str) -> list[Json]:
+    """Recursive listings show folders, too: each before the first of its files."""
     entries: list[Json] = []
-    seen = {folder}
     for path, blob in found:
-        if recursive:
-            parents = [path[:end] for end, letter in enumerate(path) if letter == "/"]
-            for parent in parents:
-                if parent not in seen and len(parent) > len(folder):
-                    seen.add(parent)
-                    entries.append(folder_entry(parent, commit))
-        entries.append(folder_entry(path.rstrip("/"), commit) if blob is None else file_entry(path, blob))
+        new = [folder for folder in ancestors(path) if folder not in seen]
+        seen.update(new)
+        entries += [folder_entry(folder, commit) for folder in new]
+        if blob is not None:
+            entries.append(file_entry(path, blob))
     return entries
 
 

@@ -24,8 +24,8 @@ from ..repos.operations import writable_repo
 from ..settings import MIB
 from .epochs import current_epoch
 from .register import register
-from .requests import WRITE, Writer, announced_nbytes
-from .shards import MAX_SHARD_NBYTES, read_files
+from .requests import MAX_SHARD_NBYTES, WRITE, Writer, announced_nbytes
+from .shards import read_files
 
 TOKEN_S = 3600
 HEARTBEAT_S = 10

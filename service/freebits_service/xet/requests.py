@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -10,8 +11,16 @@ from ..accounts.grants import Grant
 from ..accounts.principal import Principal
 from ..errors import InvalidXet, TooLarge
 from ..http_context import granted
+from ..settings import MIB
 
 WRITE = "xet-write"
+MAX_SHARD_NBYTES = 80 * MIB
+_BYTES = re.compile(r"/xet/[^/]+/(v1/xorbs/[^/]+/[^/]+|v[12]/shards)")
+
+
+def takes_bytes(path: str) -> bool:
+    """Whether the bodies that are sent to this path are long, and taken as they arrive."""
+    return _BYTES.fullmatch(path) is not None
 
 
 def _writer(request: Request) -> tuple[Principal, Grant]:

@@ -19,11 +19,9 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from ..errors import InvalidXet
-from ..settings import MIB
 from .hashes import HASH_NBYTES, to_hex
 from .xorbs import MAX_CHUNK_NBYTES
 
-MAX_SHARD_NBYTES = 80 * MIB
 _ENTRY = struct.Struct("<32s4I")
 _TAG = b"HFRepoMetaData" + bytes.fromhex("00556967456a7b815783a5bdd95ccdd14aa9")
 _VERSION = 2

@@ -1,0 +1,119 @@
+"""The plainest server that `hf upload` and `hf download` work against: a sink for LFS, and files sent by the kernel.
+
+It keeps nothing, checks nothing, hashes nothing and knows one user; files come from one folder. What a hub does beyond
+that is what a comparison with it shows.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+SINK_NBYTES = 1 << 20
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    folder: Path
+    digests: Mapping[str, str]
+
+    def do_POST(self) -> None:
+        """Creation, announcements, the LFS batch, the commit."""
+        path, body = urlsplit(self.path).path, self._body()
+        base = f"http://{self.headers['Host']}"
+        if path == "/api/repos/create":
+            name = json.loads(body)["name"]
+            self._json({"url": f"{base}/bench/{name}", "name": f"bench/{name}"})
+        elif "/preupload/" in path:
+            files = json.loads(body)["files"]
+            modes = [{"path": file["path"], "uploadMode": "lfs", "shouldIgnore": False} for file in files]
+            self._json({"files": modes})
+        elif path.endswith("/objects/batch"):
+            actions = {"upload": {"href": f"{base}/sink"}}
+            objects = [{**wanted, "actions": actions} for wanted in json.loads(body)["objects"]]
+            self._json({"transfer": "basic", "objects": objects})
+        elif "/commit/" in path:
+            url = f"{base}/bench/files/commit/{COMMIT}"
+            self._json({"success": True, "commitOid": COMMIT, "commitUrl": url, "hookOutput": ""})
+        else:
+            self._json({"errors": [], "warnings": []})
+
+    def do_PUT(self) -> None:
+        """Read a body and forget it."""
+        left, window = int(self.headers["Content-Length"]), memoryview(bytearray(SINK_NBYTES))
+        while left:
+            left -= self.rfile.readinto(window[: min(left, SINK_NBYTES)])  # type: ignore[attr-defined]
+        self.send_response(200)
+        self.send_header("ETag", '"sunk"')
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def do_HEAD(self) -> None:
+        """What a file is."""
+        self._file(with_body=False)
+
+    def do_GET(self) -> None:
+        """A file, or what there is."""
+        path = urlsplit(self.path).path
+        if "/resolve/" in path:
+            self._file(with_body=True)
+        elif path.startswith("/api/models/"):
+            found = [{"rfilename": name} for name in self.digests]
+            if "/tree/" in path:
+                self._json([self._entry(name) for name in self.digests])
+            else:
+                self._json({"id": "bench/files", "sha": COMMIT, "private": False, "tags": [], "siblings": found})
+        else:
+            self._json({}, 404)
+
+    def _entry(self, name: str) -> dict[str, Any]:
+        nbytes, digest = (self.folder / name).stat().st_size, self.digests[name]
+        lfs = {"oid": digest, "size": nbytes, "pointerSize": 134}
+        return {"type": "file", "oid": digest[:40], "size": nbytes, "path": name, "lfs": lfs}
+
+    def _file(self, *, with_body: bool) -> None:
+        name = unquote(urlsplit(self.path).path).rpartition("/")[2]
+        nbytes = (self.folder / name).stat().st_size
+        self.send_response(200)
+        self.send_header("X-Repo-Commit", COMMIT)
+        self.send_header("ETag", f'"{self.digests[name]}"')
+        self.send_header("Content-Length", str(nbytes))
+        self.end_headers()
+        if with_body:
+            self.wfile.flush()
+            with (self.folder / name).open("rb") as file:
+                self.connection.sendfile(file)
+
+    def _body(self) -> bytes:
+        return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+
+    def _json(self, value: object, status: int = 200) -> None:
+        body = json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@contextmanager
+def plainest_hub(folder: Path, digests: Mapping[str, str]) -> Iterator[str]:
+    """Serve the files of `folder`, whose SHA-256 are `digests`; the endpoint."""
+    handler = type("Handler", (_Handler,), {"folder": folder, "digests": digests})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
