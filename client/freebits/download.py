@@ -62,7 +62,7 @@ def pull_flow(pull: Pull) -> Flow[PullResult]:
     entries = [e for path, e in sorted(tree.files.items()) if selected(path, pull.include, pull.exclude)]
     if not entries and (pull.include or pull.exclude):
         raise UsageError("no file of this revision matches --include/--exclude; `freebits ls` shows its files")
-    folder = pull.place.at(tree.commit, pull.revision)
+    folder = pull.place.at(tree.commit, pull.revision, tree.kind)
     for entry in entries:
         folder.check(entry.path)
     pull.progress.expect(sum(entry.nbytes for entry in entries))

@@ -3,6 +3,7 @@
     <cache>/models--<namespace>--<name>/blobs/<sha256>              the bytes, once
                                         snapshots/<commit>/<path>   a link to them
                                         refs/<revision>             the commit that a branch or tag was at
+    <cache>/datasets--..., spaces--...                              repos of other kinds
 
 Where it lies: HF_HUB_CACHE, HF_HOME/hub, XDG_CACHE_HOME/huggingface/hub, ~/.cache/huggingface/hub. What one of these
 libraries has put there is used, and the other way round.
@@ -17,11 +18,12 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from freebits.errors import UnsafePath
+from freebits.errors import ProtocolError, UnsafePath
 from freebits.local_bytes import hash_file
 from freebits.output_folder import OutputFolder
 from freebits.part_file import FOLDER, PartFile
 
+KINDS = ("model", "dataset", "space")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -38,11 +40,14 @@ class CachedRepo:
     """A repo in the cache."""
 
     def __init__(self, cache: Path, repo: str) -> None:
-        self._root = cache / f"models--{repo.replace('/', '--')}"
+        self._cache = cache
+        self._name = repo.replace("/", "--")
 
-    def at(self, commit: str, revision: str) -> Snapshot:
-        """The folder of a commit, which `revision` is at now."""
-        return Snapshot(self._root, commit, revision)
+    def at(self, commit: str, revision: str, kind: str) -> Snapshot:
+        """The folder of a commit of a repo of this kind, which `revision` is at now. Raises ProtocolError."""
+        if kind not in KINDS:
+            raise ProtocolError(f"the hub says that this repo is a {kind[:40]!r}; known are {', '.join(KINDS)}")
+        return Snapshot(self._cache / f"{kind}s--{self._name}", commit, revision)
 
 
 class Snapshot:

@@ -22,7 +22,7 @@ class OutputFolder:
         self.root = root
         self.parts = root  # where downloads in progress lie, in a folder of their own
 
-    def at(self, _commit: str, _revision: str) -> OutputFolder:
+    def at(self, _commit: str, _revision: str, _kind: str) -> OutputFolder:
         """One folder, whatever the commit."""
         return self
 

@@ -16,10 +16,11 @@ DELETE_TRIES = 8
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """The files of one commit by path; `commit` is None for a branch that does not exist yet."""
+    """The files of one commit by path; `commit` is None for a branch that does not exist yet, `kind` the repo's."""
 
     commit: str | None
     files: Mapping[str, wire.Entry]
+    kind: str = "model"
 
     def digest(self, path: str) -> str | None:
         """SHA-256 of the file at `path`, None when there is none."""
@@ -62,7 +63,7 @@ def read_tree(repo: str, revision: str) -> Flow[Tree]:
         files.update({entry.path: entry for entry in wire.parse_items(wire.Entry, page)[0]})
         after = reply.get("next")
         if after is None:
-            return Tree(commit, files)
+            return Tree(commit, files, str(reply.get("kind", "model")))
 
 
 def create_if_absent(repo: str, visibility: str) -> Flow[bool]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from freebits.errors import UnsafePath
+from freebits.errors import ProtocolError, UnsafePath
 from freebits.hf_cache import CachedRepo, Snapshot, cache_folder
 from freebits.part_file import PartFile
 
@@ -23,7 +23,7 @@ def never() -> None:
 @pytest.fixture
 def snapshot(tmp_path: Path) -> Snapshot:
     """A commit that a branch with a slash in its name is at."""
-    return CachedRepo(tmp_path, "alice/m").at(COMMIT, "dev/x")
+    return CachedRepo(tmp_path, "alice/m").at(COMMIT, "dev/x", "model")
 
 
 def keep(snapshot: Snapshot, path: str) -> None:
@@ -50,7 +50,7 @@ def test_layout(snapshot: Snapshot, tmp_path: Path) -> None:
 def test_what_is_there_is_used(snapshot: Snapshot, tmp_path: Path) -> None:
     """Also for another commit, and not when it is damaged."""
     keep(snapshot, "model.bin")
-    later = CachedRepo(tmp_path, "alice/m").at("d" * 40, "d" * 40)
+    later = CachedRepo(tmp_path, "alice/m").at("d" * 40, "d" * 40, "model")
     assert later.holds("renamed.bin", SHA256, len(DATA), never)
     assert (later.root / "renamed.bin").read_bytes() == DATA
     later.tidy()
@@ -81,7 +81,14 @@ def test_paths_stay_inside(snapshot: Snapshot, path: str) -> None:
 def test_revisions_stay_inside(tmp_path: Path) -> None:
     """A branch is a file below refs."""
     with pytest.raises(UnsafePath):
-        CachedRepo(tmp_path, "alice/m").at(COMMIT, "../../x").tidy()
+        CachedRepo(tmp_path, "alice/m").at(COMMIT, "../../x", "model").tidy()
+
+
+def test_kinds(tmp_path: Path) -> None:
+    """Each has folders of its own; a hub cannot invent one."""
+    assert CachedRepo(tmp_path, "a/b").at(COMMIT, "main", "dataset").parts == tmp_path / "datasets--a--b"
+    with pytest.raises(ProtocolError):
+        CachedRepo(tmp_path, "a/b").at(COMMIT, "main", "../x")
 
 
 @pytest.mark.parametrize(

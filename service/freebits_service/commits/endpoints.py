@@ -78,7 +78,8 @@ def list_tree(
     if folder and not found and after is None:
         raise PathNotFound(path, revision)
     items = [_entry(child, blob) for child, blob in found[:limit]]
-    return Tree(commit=commit.digest, items=items, next=found[limit - 1][0] if len(found) > limit else None)
+    after = found[limit - 1][0] if len(found) > limit else None
+    return Tree.model_validate({"commit": commit.digest, "kind": repo.kind, "items": items, "next": after})
 
 
 def _entry(path: str, blob: Blob | None) -> Entry:

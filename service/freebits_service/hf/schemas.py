@@ -7,9 +7,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from ..schemas.fields import CommitId, Nbytes, Sha256
+from ..schemas.fields import CommitId, Nbytes, RepoKind, Sha256
 
-KindName = Literal["model", "dataset", "space"]
 MAX_PREUPLOAD_FILES = 1000
 
 
@@ -22,7 +21,7 @@ class NewRepo(Sent):
 
     name: str
     organization: str | None = None
-    type: KindName | None = None
+    type: RepoKind | None = None
     visibility: Literal["public", "private"] | None = None
     private: bool | None = None
 
@@ -37,7 +36,7 @@ class NamedRepo(Sent):
 
     name: str
     organization: str | None = None
-    type: KindName | None = None
+    type: RepoKind | None = None
 
 
 class RepoMove(Sent):
@@ -45,7 +44,7 @@ class RepoMove(Sent):
 
     from_repo: str
     to_repo: str
-    type: KindName = "model"
+    type: RepoKind = "model"
 
 
 class RepoSettings(Sent):

@@ -232,6 +232,7 @@ def _describe(repo: models.Repo, head: models.Commit | None) -> Repo:
     return Repo.model_validate(
         {
             "name": repo.full_name,
+            "kind": repo.kind,
             "visibility": repo.visibility,
             "default_branch": repo.default_branch,
             "created_at": repo.created_at,

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .fields import Answer, BlobState, CommitId, Nbytes, Request, Sha256
+from .fields import Answer, BlobState, CommitId, Nbytes, RepoKind, Request, Sha256
 
 
 class AddFile(Request):
@@ -69,8 +69,9 @@ class Entry(Answer):
 
 
 class Tree(Answer):
-    """A page of the files of a revision, sorted by path; `next` goes into ``after``."""
+    """A page of the files of a revision, sorted by path; `next` goes into ``after``, `kind` is the repo's."""
 
     commit: CommitId
+    kind: RepoKind
     items: list[Entry]
     next: str | None

@@ -10,6 +10,7 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256, l
 CommitId = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$", description="commit id, lower-case hex")]
 Nbytes = Annotated[int, Field(ge=0, le=(1 << 63) - 1, strict=True)]
 Visibility = Literal["public", "private"]
+RepoKind = Literal["model", "dataset", "space"]
 BlobState = Literal["raw", "encoding", "encoded"]
 
 

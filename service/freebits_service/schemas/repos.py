@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from .fields import Answer, CommitId, Request, Visibility
+from .fields import Answer, CommitId, RepoKind, Request, Visibility
 
 
 class NewRepo(Request):
@@ -27,6 +27,7 @@ class Repo(Answer):
     """A repo and the commit its default branch is at."""
 
     name: str
+    kind: RepoKind
     visibility: Visibility
     default_branch: str
     created_at: datetime
