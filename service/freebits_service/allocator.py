@@ -13,7 +13,7 @@ import platform
 
 LARGEST_REUSED_NBYTES = 8 << 20
 KEPT_NBYTES = 32 << 20
-ARENAS = 4
+ARENAS = 2
 # From glibc's malloc.h; other C libraries have no such parameters and are left alone.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 
