@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -58,12 +59,21 @@ def read_tree(repo: str, revision: str) -> Flow[Tree]:
         if not isinstance(reply, dict) or "commit" not in reply:
             raise ProtocolError("the hub's tree lacks its commit; check that the endpoint is a freebits hub")
         # Later pages are asked of the commit, so that a push in between cannot mix two revisions.
-        commit = reply["commit"]
+        commit = _digest(reply["commit"], 40)
         page = {"items": [item for item in reply.get("items", []) if item.get("type", "file") == "file"]}
-        files.update({entry.path: entry for entry in wire.parse_items(wire.Entry, page)[0]})
+        for entry in wire.parse_items(wire.Entry, page)[0]:
+            _digest(entry.sha256, 64)
+            files[entry.path] = entry
         after = reply.get("next")
         if after is None:
             return Tree(commit, files, str(reply.get("kind", "model")))
+
+
+def _digest(text: object, length: int) -> str:
+    """A commit or SHA-256 as the hub tells it; files are named by them, so nothing else may pass."""
+    if not isinstance(text, str) or not re.fullmatch(rf"[0-9a-f]{{{length}}}", text):
+        raise ProtocolError(f"the hub tells {str(text)[:80]!r} where {length} hex digits belong; do not trust this hub")
+    return text
 
 
 def create_if_absent(repo: str, visibility: str) -> Flow[bool]:

@@ -129,9 +129,7 @@ def test_a_hub_that_goes_away_leaves_a_pull_that_resumes(environment: Any, home:
     """After 12 MB no request is answered; the second pull does not fetch them again."""
     data = RNG.randbytes(48_000_000)
     environment.add("alice/model", "big.bin", data)
-    environment.fault = lambda e: (
-        "cut" if "/resolve/" in e.path and environment.blob_nbytes_sent() > 12e6 else None
-    )
+    environment.fault = lambda e: "cut" if "/resolve/" in e.path and environment.blob_nbytes_sent() > 12e6 else None
     with (
         freebits.Hub(retries=1) as hub,
         pytest.raises(errors.TransportError, match="run the same command again"),
@@ -178,6 +176,18 @@ def test_a_hostile_path_is_refused_before_anything_is_written(environment: Any, 
     with freebits.Hub() as hub, pytest.raises(errors.UnsafePath):
         hub.pull("alice/model", home / "out")
     assert not (home / "escape").exists()
+    assert not (home / "out").exists()
+
+
+@pytest.mark.parametrize("digest", ["../../escape", "A" * 64, "0" * 63, "", "/" * 64])
+def test_a_hostile_digest_is_refused(environment: Any, home: Path, digest: str) -> None:
+    """Files are named by them, in the folder of a pull as in the cache."""
+    environment.add("alice/model", "model.bin", b"x")
+    entry = {"type": "file", "nbytes": 1, "stored_nbytes": 1, "state": "raw", "path": "a"}
+    environment.extra_entries.append({**entry, "sha256": digest})
+    for output in (home / "out", None):
+        with freebits.Hub() as hub, pytest.raises(errors.ProtocolError, match="hex digits"):
+            hub.pull("alice/model", output)
     assert not (home / "out").exists()
 
 
