@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from fastapi import Depends, Request
 
+from ..context import Hub
 from ..settings import MIB
 
 MAX_COMMIT_NBYTES = 256 * MIB  # of the text of a commit; clients send up to 100 MB of files as base64 at once
@@ -34,8 +35,10 @@ def is_commit(path: str) -> bool:
 
 
 def base_of(request: Request) -> str:
-    """Where the client reached the hub, without a slash at the end."""
-    return str(request.base_url).rstrip("/")
+    """Where clients reach the hub, without a slash at the end: as the settings say, or as this one did."""
+    hub = request.app.state.hub
+    assert isinstance(hub, Hub)
+    return (hub.settings.public_url or str(request.base_url)).rstrip("/")
 
 
 def repo_url(request: Request, kind: str, full_name: str) -> str:

@@ -25,7 +25,7 @@ from .bodies import Json, file_entry, folder_entry
 
 router = APIRouter(prefix="/{namespace}/{name}", include_in_schema=False)
 downloads = APIRouter(prefix="/{namespace}/{name}", include_in_schema=False)  # not below /api
-MAX_ASKED_PATHS = 10_000
+MAX_ASKED_PATHS = 1000
 PAGE = 1000
 
 

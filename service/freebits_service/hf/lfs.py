@@ -57,7 +57,7 @@ def batch(
     look = readable_repo if body.operation == "download" else writable_repo
     with hub.db.snapshot() as session:
         repo = look(session, caller, namespace, name, kind)
-    desk = _Desk(hub, caller, repo.full_name, request.app.state.grants, base_of(request))
+    desk = _Desk(hub, caller, (repo.namespace, repo.name), request.app.state.grants, base_of(request))
     multipart = "multipart" in body.transfers
     answer = desk.download if body.operation == "download" else partial(desk.upload, multipart=multipart)
     objects = [_answered(answer, wanted) for wanted in body.objects]
@@ -80,7 +80,7 @@ class _Desk:
 
     hub: Hub
     caller: Principal
-    repo: str
+    address: tuple[str, str]  # namespace and name of the repo
     grants: Grants
     base: str
 
@@ -89,7 +89,7 @@ class _Desk:
         body = schemas.NewUpload(
             sha256=wanted.oid, nbytes=wanted.size, stored_nbytes=wanted.size, stored_sha256=wanted.oid
         )
-        upload, is_new = operations.begin(self.hub, self.caller, *self._address, body)
+        upload, is_new = operations.begin(self.hub, self.caller, *self.address, body)
         if not is_new:
             return {}
         sent = self._parts(upload) if multipart and upload.part_count > 1 else self._whole(upload)
@@ -114,7 +114,7 @@ class _Desk:
 
     def _presigned(self, upload: schemas.Upload) -> list[str]:
         last = upload.part_count - 1
-        presign = partial(operations.presign_parts, self.hub, self.caller, *self._address, upload.id, 0, last)
+        presign = partial(operations.presign_parts, self.hub, self.caller, *self.address, upload.id, 0, last)
         return [part.url for part in presign(lifetime_s=GRANT_S).items]
 
     def _of_upload(self, upload: schemas.Upload, rest: str) -> str:
@@ -123,18 +123,14 @@ class _Desk:
     def download(self, wanted: LfsObject) -> Json:
         """Where to get an object that the repo holds."""
         with self.hub.db.snapshot() as session:
-            repo = readable_repo(session, self.caller, *self._address)
+            repo = readable_repo(session, self.caller, *self.address)
             if not holds(session, repo.id, wanted.oid):
                 raise BlobMissing([wanted.oid])
         href = f"{self.base}/lfs/objects/{wanted.oid}?grant={self._grant(DOWNLOAD, wanted.oid)}"
         return {"actions": {"download": {"href": href, "expires_in": GRANT_S}}}
 
-    @property
-    def _address(self) -> tuple[str, str]:
-        return Grant("", self.repo, "").address
-
     def _grant(self, purpose: str, subject: str) -> str:
-        return self.grants.sign(self.caller, Grant(purpose, self.repo, subject), GRANT_S)[0]
+        return self.grants.sign(self.caller, Grant(purpose, "/".join(self.address), subject), GRANT_S)[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from collections.abc import Awaitable, Callable
+
+from fastapi import APIRouter
 
 from ..errors import NotOffered
 
@@ -28,14 +30,19 @@ _FEATURES = {
 }
 
 
-def _refuse(feature: str) -> None:
-    async def refuse(request: Request) -> None:
+def refuse_pull_requests(create_pr: str = "") -> None:
+    """A dependency of what can be asked for as a pull request; raises NotOffered."""
+    if create_pr in {"1", "true", "True"}:
+        raise NotOffered("pull requests; commit to a branch instead (`--revision NAME`)")
+
+
+def _refusal(feature: str) -> Callable[[], Awaitable[None]]:
+    async def refuse() -> None:
         raise NotOffered(feature)
 
-    for path in [path for path, what in _FEATURES.items() if what == feature]:
-        router.add_api_route(path, refuse, methods=_METHODS)
-        router.add_api_route(path + "/{rest:path}", refuse, methods=_METHODS)
+    return refuse
 
 
-for _feature in dict.fromkeys(_FEATURES.values()):
-    _refuse(_feature)
+for _path, _feature in _FEATURES.items():
+    for _each in (_path, _path + "/{rest:path}"):
+        router.add_api_route(_each, _refusal(_feature), methods=_METHODS)

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from .. import models
 from ..accounts.principal import ADMIN, WRITE, Principal, require_namespace, require_user
-from ..accounts.queries import label_of, record
+from ..accounts.queries import label_of
 from ..context import Hub
 from ..errors import NotOffered, RepoExists, RepoNotFound
 from ..http_context import Caller, HubDep, Segment
@@ -182,8 +182,7 @@ def change_settings(
     with hub.db.transaction() as session:
         repo = operations.writable_repo(session, caller, namespace, name, kind, wanted=ADMIN)
         if visibility is not None:
-            queries.set_visibility(session, repo.id, visibility)
-            record(session, caller.name, "repo.change", repo.full_name, visibility=visibility)
+            operations.change_visibility(session, caller, repo, visibility)
     return {}
 
 

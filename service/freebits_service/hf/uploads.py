@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from starlette.concurrency import run_in_threadpool
 
 from .. import models
 from ..accounts.principal import Principal
 from ..context import Hub
-from ..errors import NotOffered
 from ..http_context import Caller, HubDep, Segment
 from ..settings import MIB
 from ..trees.operations import find_files
@@ -18,6 +17,7 @@ from ..uploads.whole import Content, store_contents
 from .addresses import Kind, commit_url
 from .bodies import Json
 from .commits import make_commit, receive, writable_branch
+from .missing import refuse_pull_requests
 from .schemas import Preupload
 
 router = APIRouter(prefix="/{namespace}/{name}", include_in_schema=False)
@@ -43,20 +43,18 @@ async def validate_yaml() -> Json:
     return {"errors": [], "warnings": []}
 
 
-@router.post("/preupload/{revision}")
+@router.post("/preupload/{revision}", dependencies=[Depends(refuse_pull_requests)])
 def preupload(
     *,
     namespace: Segment,
     name: Segment,
     revision: Segment,
     body: Preupload,
-    request: Request,
     hub: HubDep,
     caller: Caller,
     kind: Kind,
 ) -> Json:
     """How each of some files is to be sent; the digest of what is there now lets clients leave out equal files."""
-    _refuse_pull_requests(request)
     with hub.db.snapshot() as session:
         _, head = writable_branch(session, caller, namespace, name, kind, revision)
         there = find_files(session, head.tree_id, [file.path for file in body.files]) if head else {}
@@ -70,12 +68,11 @@ def preupload(
     return {"files": files}
 
 
-@router.post("/commit/{revision}")
+@router.post("/commit/{revision}", dependencies=[Depends(refuse_pull_requests)])
 async def commit(
     *, namespace: Segment, name: Segment, revision: Segment, request: Request, hub: HubDep, caller: Caller, kind: Kind
 ) -> Json:
     """Change files on a branch; 412 when ``parentCommit`` is given and is not its head."""
-    _refuse_pull_requests(request)
     repo = await run_in_threadpool(_branch_to_commit_to, hub, caller, namespace, name, kind, revision)
     asked = await receive(hub, caller, repo, request.stream())
     full_name, digest = await run_in_threadpool(make_commit, hub, caller, namespace, name, kind, revision, asked)
@@ -92,8 +89,3 @@ def _branch_to_commit_to(
 ) -> models.Repo:
     with hub.db.snapshot() as session:
         return writable_branch(session, caller, namespace, name, kind, revision)[0]
-
-
-def _refuse_pull_requests(request: Request) -> None:
-    if request.query_params.get("create_pr") in {"1", "true"}:
-        raise NotOffered("pull requests; commit to a branch instead (`--revision NAME`)")

@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session
 
 from .. import models
 from ..accounts.principal import ADMIN, require_namespace, require_user
-from ..accounts.queries import record
 from ..clock import in_seconds
 from ..context import Hub
 from ..errors import InvalidRequest, RepoExists
@@ -88,8 +87,7 @@ def change_repo(*, namespace: Segment, name: Segment, body: RepoChange, hub: Hub
     """Make a repo public or private."""
     with hub.db.transaction() as session:
         repo = operations.writable_repo(session, caller, namespace, name, wanted=ADMIN)
-        queries.set_visibility(session, repo.id, body.visibility)
-        record(session, caller.name, "repo.change", repo.full_name, visibility=body.visibility)
+        operations.change_visibility(session, caller, repo, body.visibility)
         head = queries.find_head(session, repo)
     return _describe(repo, head).model_copy(update={"visibility": body.visibility})
 

@@ -65,6 +65,12 @@ def create_repo(
     return repo
 
 
+def change_visibility(session: Session, caller: Principal, repo: Repo, visibility: str) -> None:
+    """Make a repo of the caller's public or private."""
+    queries.set_visibility(session, repo.id, visibility)
+    record(session, caller.name, "repo.change", repo.full_name, visibility=visibility)
+
+
 def move_repo(session: Session, settings: Settings, caller: Principal, repo: Repo, namespace: str, name: str) -> None:
     """Give a repo another name, and another namespace to pay for it; the caller may do both (checked by the endpoint).
 

@@ -22,7 +22,7 @@ from ..commits.queries import usable_blob_ids
 from ..context import Hub
 from ..models import Repo, Upload
 from . import queries
-from .operations import require_room
+from .operations import record_upload, require_room
 
 WRITERS = 8  # at once: each waits for the store more than it works
 
@@ -103,6 +103,7 @@ def _add_complete(
         expires_at=in_seconds(hub.settings.upload_ttl_s),
     )
     queries.add_upload(session, row)
+    record_upload(session, caller, "upload.complete", repo, row)
 
 
 def _is_kept(hub: Hub, session: Session, caller: Principal, repo: Repo, content: Content) -> bool:

@@ -9,15 +9,16 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import structlog
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from ..accounts.grants import Grant, Grants
 from ..accounts.principal import Principal
 from ..context import Hub
-from ..errors import InvalidXet, NotOffered, ServiceError
+from ..errors import InvalidXet, ServiceError
 from ..hf.addresses import Kind, base_of
 from ..hf.bodies import Json
+from ..hf.missing import refuse_pull_requests
 from ..http_context import Caller, HubDep, Segment
 from ..http_errors import STATUS
 from ..repos.operations import writable_repo
@@ -35,7 +36,7 @@ tokens = APIRouter(prefix="/{namespace}/{name}", include_in_schema=False)  # bel
 router = APIRouter(prefix="/xet/{epoch}", include_in_schema=False)
 
 
-@tokens.get("/xet-write-token/{revision}")
+@tokens.get("/xet-write-token/{revision}", dependencies=[Depends(refuse_pull_requests)])
 def write_token(
     *,
     namespace: Segment,
@@ -47,8 +48,6 @@ def write_token(
     kind: Kind,
 ) -> Response:
     """A token to upload to this repo with, and where: the two halves of the client read body and headers."""
-    if request.query_params.get("create_pr") in {"1", "true"}:
-        raise NotOffered("pull requests; commit to a branch instead (`--revision NAME`)")
     with hub.db.snapshot() as session:
         repo = writable_repo(session, caller, namespace, name, kind)
     grants: Grants = request.app.state.grants

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hf_client import HfClient, file_line, hf_digest
 
+from freebits_service.context import Hub
 from freebits_service.hf.bodies import git_blob_id, pointer
 
 
@@ -191,3 +192,16 @@ def test_gated_repos_are_not_offered(hf: HfClient) -> None:
     assert hf.request("PUT", settings, json={"gated": "auto"}).status_code == 501
     assert hf.request("PUT", settings, json={"gated": False, "private": True}).status_code == 200
     assert hf.get("/api/models/admin/m").json()["private"] is True
+
+
+def test_addresses_are_those_of_the_settings(make_hub: Callable[..., Hub], make_client: Callable[[Hub], Any]) -> None:
+    """Behind a proxy a client's Host header says little; what the hub gives back begins with its public address."""
+    client = make_client(make_hub(public_url="https://hub.example.org/"))
+    hf = HfClient(client.http, client.token)
+    assert hf.create("m").json()["url"] == "https://hub.example.org/admin/m"
+    assert hf.create("n").status_code == 200
+    token = hf.get("/api/models/admin/m/xet-write-token/main").json()
+    [upload] = hf.batch("admin/m", "upload", b"x" * 100).json()["objects"]
+    links = hf.get("/api/models?limit=1").links
+    for url in (token["casUrl"], upload["actions"]["upload"]["href"], links["next"]["url"]):
+        assert url.startswith("https://hub.example.org/"), url
