@@ -27,6 +27,8 @@ def survey(hub: Hub, *, least_grace_s: float | None = None) -> Collected:
     found = Collected()
     with hub.db.snapshot() as session:
         found.uploads, found.nbytes = queries.count_expired_uploads(session)
+        found.xorbs, nbytes = queries.count_expired_xorbs(session)
+        found.nbytes += nbytes
         found.repos = queries.count_purgeable_repos(session, purged)
     _add_blobs(hub, before, purged, found)
     for folder in FOLDERS:

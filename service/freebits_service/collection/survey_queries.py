@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, and_, exists, func, not_, or_, select, uni
 from sqlalchemy.orm import Session
 
 from ..clock import now
-from ..models import Blob, Repo, RepoBlob, Upload, UploadPart
+from ..models import Blob, Repo, RepoBlob, Upload, UploadPart, Xorb
 
 
 def count_expired_uploads(session: Session) -> tuple[int, int]:
@@ -18,6 +18,13 @@ def count_expired_uploads(session: Session) -> tuple[int, int]:
     count = session.scalar(select(func.count()).select_from(Upload).where(expired)) or 0
     received = select(func.sum(UploadPart.nbytes)).join(Upload, Upload.id == UploadPart.upload_id).where(expired)
     return count, int(session.scalar(received) or 0)
+
+
+def count_expired_xorbs(session: Session) -> tuple[int, int]:
+    """Xorbs that no client refers to any more, and their bytes."""
+    expired = select(func.count(), func.coalesce(func.sum(Xorb.nbytes), 0)).where(Xorb.expires_at <= now())
+    count, nbytes = session.execute(expired).one()
+    return int(count), int(nbytes)
 
 
 def count_purgeable_repos(session: Session, purged: datetime) -> int:

@@ -31,6 +31,7 @@ from xet_client import (
 from freebits_service.blobs.keys import BLOBS
 from freebits_service.clock import now
 from freebits_service.collection.operations import collect
+from freebits_service.collection.survey import survey
 from freebits_service.context import Hub
 from freebits_service.models import Xorb
 from freebits_service.xet import epochs
@@ -297,6 +298,8 @@ def test_xorbs_go_when_clients_have_forgotten_them(xet: Xet, hub: Hub, monkeypat
     with hub.db.transaction() as session:
         session.execute(update(Xorb).values(expires_at=now()))
     assert xet.register(whole_file(CONTENT[1:]))["type"] == "error"
+    would = survey(hub, least_grace_s=0)
+    assert (would.xorbs, would.nbytes >= len(file.segments[0].xorb.data)) == (1, True)
     assert collect(hub, least_grace_s=0).xorbs == 1
     assert not any(found.name.startswith(f"{BLOBS}xorb/") for found in hub.store.list(BLOBS))
     assert xet.user.get("/admin/m/resolve/main/model.bin").content == CONTENT
