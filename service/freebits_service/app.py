@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 
 import structlog
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
@@ -30,6 +30,8 @@ from .errors import ServiceError
 from .hf import routes as hf
 from .jobs import endpoints as jobs
 from .middleware import LimitJson, Observe, RoutePath
+from .mirror.lookups import Mirror
+from .mirror.reading import bring_first
 from .oidc import endpoints as oidc
 from .oidc.issuer import Issuer
 from .orgs import endpoints as orgs
@@ -76,10 +78,13 @@ def create_app(settings: Settings, hub: Hub | None = None) -> FastAPI:
     app.state.observing = Database(app.state.hub.settings.sqlalchemy_url, connections=OBSERVING_CONNECTIONS)
     app.state.readiness = Readiness(app.state.hub, app.state.observing)
     app.state.samples = Samples(app.state.observing, settings.statistics_interval_s)
+    app.state.mirror = Mirror(app.state.hub) if settings.upstream else None
     app.state.draining = threading.Event()
     app.include_router(health.router)
-    for feature in (accounts, oidc, orgs, quotas, audit, repos, commits, uploads, downloads, tensors, jobs):
+    for feature in (accounts, oidc, orgs, quotas, audit, uploads, jobs):
         app.include_router(feature.router, prefix=PREFIX)
+    for feature in (repos, commits, downloads, tensors):
+        app.include_router(feature.router, prefix=PREFIX, dependencies=[Depends(bring_first)])
     hf.install(app)
     http_errors.install(app)
     app.add_middleware(RoutePath)
@@ -107,6 +112,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             with suppress(asyncio.CancelledError):
                 await rhythm
         await run_in_threadpool(_logged, "last use of tokens", lambda: last_use.flush(hub.db))
+        if app.state.mirror is not None:
+            await app.state.mirror.close()
         app.state.readers.shutdown(wait=False, cancel_futures=True)
         app.state.registrars.shutdown(wait=False, cancel_futures=True)
         app.state.observing.close()

@@ -72,6 +72,11 @@ class Settings(BaseSettings):
     redirect_downloads: bool = Field(True, description="send readers to the store itself where it can take them")
     direct_uploads: bool = Field(True, description="let clients send parts to the store itself where it can take them")
 
+    upstream: str = Field("", description="hub whose repos are fetched on first use, like https://huggingface.co")
+    upstream_token: SecretStr = Field(SecretStr(""), description="token to ask the upstream with (default: none)")
+    upstream_refresh_s: float = Field(60, ge=0, description="a branch is compared with the upstream's once in, seconds")
+    upstream_users_only: bool = Field(False, description="strangers read what is here, and only users have it fetched")
+
     worker: bool = Field(True, description="run a worker process beside the server")
     device: str = Field("cpu", pattern=r"^(cpu|cuda:[0-9]{1,3})$", description="what a worker encodes on: cpu, cuda:N")
     queues: str = Field("", description="queues a worker serves, comma between, first first (default: cpu, or gpu)")
@@ -146,6 +151,13 @@ class Settings(BaseSettings):
             raise ValueError("must begin with https://")
         return issuer
 
+    @field_validator("upstream")
+    @classmethod
+    def _web_address(cls, upstream: str) -> str:
+        if upstream and (urlsplit(upstream).scheme not in {"http", "https"} or not urlsplit(upstream).hostname):
+            raise ValueError("must be like https://huggingface.co")
+        return upstream.rstrip("/")
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -195,7 +207,7 @@ class Settings(BaseSettings):
 
     def to_environment(self) -> dict[str, str]:
         """These settings as variables, for a child process. Secrets stay here."""
-        values = self.model_dump(mode="json", exclude={"admin_token", "oidc_client_secret"})
+        values = self.model_dump(mode="json", exclude={"admin_token", "oidc_client_secret", "upstream_token"})
         return {f"{ENV_PREFIX}{name.upper()}": str(value) for name, value in values.items() if value is not None}
 
 

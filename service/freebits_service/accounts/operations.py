@@ -99,8 +99,8 @@ def claim_namespace(session: Session, name: str, kind: str) -> None:
     """Give a name to a user or an organization; raises UserExists when somebody has it."""
     namespace = queries.ensure_namespace(session, name, kind)
     if namespace.kind not in {kind, "open"} or queries.find_user(session, name) is not None:
-        taken = "organization" if namespace.kind == "org" else "user"
-        raise UserExists(f"the name {name!r} is taken by {'an' if taken[0] == 'o' else 'a'} {taken}", user=name)
+        by = {"org": "an organization", "mirror": "repos that mirror the upstream's"}.get(namespace.kind, "a user")
+        raise UserExists(f"the name {name!r} is taken by {by}", user=name)
     namespace.kind = kind
 
 

@@ -17,6 +17,16 @@ if TYPE_CHECKING:
 PARTS_AT_ONCE = 4
 
 
+def store_object(store: BlobStore, key: str, data: bytes) -> None:
+    """Store short content under a new key; raises StorageFull."""
+    store.begin(key)
+    if data:
+        with store.write_part(key, 0, 0) as writer:
+            writer.write([data])
+            writer.finish()
+    store.finish(key)
+
+
 class ObjectFile(io.RawIOBase):
     """A seekable, read-only file over an open object."""
 

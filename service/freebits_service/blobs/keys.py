@@ -6,9 +6,10 @@
 
 ``<sha256>`` is of the original bytes, ``<aa>`` are its first two hex digits, so that no folder holds everything.
 ``<origin>`` is the upload (``u-<id>-<once>``) or the attempt of a job (``j-<id>-<attempt>-<once>``) that wrote the
-object, or a Xet client (``x-<once>``); ``<once>`` is random. It makes every key belong to one writer: no key is ever
-written twice, so deletion can never hit a newer object with the same content, a worker that was believed dead never
-writes over its successor, and an object without a row shows whose it was.
+object, or a Xet client (``x-<once>``), or says that it came from the upstream (``m-<once>``); ``<once>`` is random. It
+makes every key belong to one writer: no key is ever written twice, so deletion can never hit a newer object with the
+same content, a worker that was believed dead never writes over its successor, and an object without a row shows whose
+it was.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import secrets
 
 BLOBS = "blobs/"
 FOLDERS = tuple(f"{BLOBS}{form}/{number:02x}/" for form in ("raw", "container", "xorb") for number in range(256))
-_KEY = re.compile(r"blobs/(raw|container|xorb)/[0-9a-f]{2}/[0-9a-f]{64}\.([ujx]-[0-9a-z-]+)")
+_KEY = re.compile(r"blobs/(raw|container|xorb)/[0-9a-f]{2}/[0-9a-f]{64}\.([ujxm]-[0-9a-z-]+)")
 
 
 def new_raw_key(sha256: str, origin: str) -> str:
@@ -48,6 +49,9 @@ def upload_origin(upload_id: str) -> str:
 def job_origin(job_id: int, attempt: int) -> str:
     """Origin of what one attempt of a job writes."""
     return f"j-{job_id}-{attempt}"
+
+
+UPSTREAM_ORIGIN = "m"  # of what was fetched from the upstream
 
 
 def origin_of(key: str) -> str | None:

@@ -31,7 +31,7 @@ def adopt_raw(session: Session, sha256: str, nbytes: int, key: str) -> bool:
     blob = find_blob(session, sha256, keep=True)
     if blob is None:
         add_raw_blob(session, sha256, nbytes, key)
-    elif blob.damaged_at is not None:
+    elif not blob.is_good:
         heal_with_raw(session, blob.id, key)
     else:
         return False
@@ -107,7 +107,7 @@ def mark_damaged(session: Session, blob: Blob, is_damaged: bool) -> bool:
 
 
 def heal_with_raw(session: Session, blob_id: int, key: str) -> None:
-    """Good original bytes of a damaged blob have arrived: serve these."""
+    """Good original bytes of a damaged or remote blob have arrived: serve these."""
     session.execute(
         update(Blob)
         .where(Blob.id == blob_id)
@@ -125,7 +125,7 @@ def heal_with_raw(session: Session, blob_id: int, key: str) -> None:
 
 
 def heal_with_container(session: Session, blob_id: int, key: str, stored: tuple[int, str]) -> None:
-    """A good container of a damaged blob has arrived: serve that."""
+    """A good container of a damaged or remote blob has arrived: serve that."""
     session.execute(
         update(Blob)
         .where(Blob.id == blob_id)

@@ -9,7 +9,7 @@ from sqlalchemy import delete, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from ..clock import now
-from ..models import Blob, Commit, Ref, Repo, RepoBlob, Tree, TreePage, TreeSpan, Upload
+from ..models import Blob, Commit, Ref, Repo, RepoBlob, Tree, TreePage, TreeSpan, Upload, UpstreamFile
 
 Step = Callable[[Session, int, int], int]  # of a repo, at most so many rows: how many there were
 
@@ -70,6 +70,15 @@ def drop_holds(session: Session, repo_id: int, limit: int) -> int:
     return len(ids)
 
 
+def drop_awaited(session: Session, repo_id: int, limit: int) -> int:
+    """Some files of a mirrored repo are not awaited any more; the collector shall look at what there is of them."""
+    awaited = select(UpstreamFile.blob_id).where(UpstreamFile.repo_id == repo_id).order_by(UpstreamFile.blob_id)
+    ids = session.scalars(awaited.limit(limit)).all()
+    session.execute(delete(UpstreamFile).where(UpstreamFile.repo_id == repo_id, UpstreamFile.blob_id.in_(ids)))
+    session.execute(update(Blob).where(Blob.id.in_(ids)).values(look_at=now()))
+    return len(ids)
+
+
 def expire_uploads(session: Session, repo_id: int, limit: int) -> int:
     """Some uploads into the repo have expired from now on."""
     living = select(Upload.id).where(Upload.repo_id == repo_id, Upload.expires_at > now()).limit(limit)
@@ -81,7 +90,7 @@ def expire_uploads(session: Session, repo_id: int, limit: int) -> int:
 def drop_repo(session: Session, repo_id: int, _limit: int) -> int:
     """The repo itself, if nothing of it is left; 1 when a writer that was still at work added something."""
     session.execute(select(Repo.id).where(Repo.id == repo_id).with_for_update())
-    for table in (Commit, Tree, TreePage, RepoBlob, Upload):
+    for table in (Commit, Tree, TreePage, RepoBlob, UpstreamFile, Upload):
         if session.scalar(select(exists().where(table.repo_id == repo_id))):
             return 1
     session.execute(delete(Repo).where(Repo.id == repo_id))
@@ -89,4 +98,12 @@ def drop_repo(session: Session, repo_id: int, _limit: int) -> int:
 
 
 # Uploads are expired, not deleted: their staged bytes are let go of like those of all others.
-STEPS: tuple[Step, ...] = (drop_refs, drop_commits, drop_spans, drop_pages, drop_holds, expire_uploads)
+STEPS: tuple[Step, ...] = (
+    drop_refs,
+    drop_commits,
+    drop_spans,
+    drop_pages,
+    drop_holds,
+    drop_awaited,
+    expire_uploads,
+)

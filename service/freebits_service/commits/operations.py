@@ -68,7 +68,7 @@ def _commit(hub: Hub, session: Session, caller: Principal, repo: Repo, body: sch
     queries.add_commit(session, row)
     held = sorted({blob.id: blob for blob in blobs.values()}.values(), key=lambda blob: blob.id)
     added = queries.hold_blobs(session, repo.id, [blob.id for blob in held])
-    worth = [blob for blob in held if _worth_encoding(hub, blob)]
+    worth = [blob for blob in held if is_worth_encoding(hub, blob)]
     add_encode_jobs(session, worth, hub.settings.encode_queue, _asked(repo, body))
     charge(session, hub.settings, repo, added)
     record(session, caller.name, "commit", repo.full_name, branch=branch, commit=row.digest)
@@ -138,7 +138,8 @@ def _leaf(op: schemas.AddFile, blob: Blob) -> Leaf:
     return Leaf(op.path, blob.id, blob.sha256, blob.nbytes)
 
 
-def _worth_encoding(hub: Hub, blob: Blob) -> bool:
+def is_worth_encoding(hub: Hub, blob: Blob) -> bool:
+    """Whether a blob that a repo begins to hold is to be encoded."""
     return blob.state == "raw" and blob.nbytes >= hub.settings.encode_min_nbytes
 
 

@@ -15,6 +15,8 @@ from ..blobs.store import ObjectNotFound, ObjectReader
 from ..context import Hub
 from ..errors import BlobDamaged
 from ..http_context import Caller, HubDep, Segment
+from ..mirror.fetches import Fetch
+from ..mirror.reading import answer_arriving, joined
 from .leases import OpenBlobs
 from .locate import Located, Representation, cache_control, content_type, locate, represent
 from .pace import Pace
@@ -58,13 +60,17 @@ async def serve(request: Request, hub: Hub, find: Callable[[], Located]) -> Resp
     """Answer a GET or HEAD of the file that `find` finds, as it is asked for: whole, a range, plain, as a container."""
     located = await run_in_threadpool(find)
     wants_container = accepts(request.headers.get("accept"), MEDIA_TYPE)
-    answer = represent(located.blob, wants_container)
+    answer = represent(located, wants_container)
     headers = _headers(located, answer, wants_container)
     if matches_none(request.headers.get("if-none-match"), answer.etag):
         return Response(status_code=304, headers=headers)
     if request.method == "HEAD":
         return Response(headers={**headers, "Content-Length": str(answer.nbytes)})
     span = _requested(request, answer)
+    if located.awaited_by is not None:
+        fetch = await joined(request, located)
+        # It may be here by now: then it is found anew.
+        return await (_follow(request, fetch, answer, span, headers) if fetch else serve(request, hub, find))
     if presigner := redirector(hub, answer, request.headers.get("if-range")):
         location = await run_in_threadpool(presign, presigner, located, answer)
         return Response(status_code=307, headers={**redirect_headers(headers), "Location": location})
@@ -73,7 +79,7 @@ async def serve(request: Request, hub: Hub, find: Callable[[], Located]) -> Resp
     except ObjectNotFound:
         # The worker swapped and the collector collected between our look and our open: look once more.
         located = await run_in_threadpool(find)
-        answer = represent(located.blob, wants_container)
+        answer = represent(located, wants_container)
         headers = _headers(located, answer, wants_container)
         try:
             return await _stream(request, hub, located, answer, _requested(request, answer), headers)
@@ -96,9 +102,7 @@ async def _stream(
     headers: dict[str, str],
 ) -> Response:
     span = requested or ByteRange(0, answer.nbytes)
-    if requested is not None:
-        headers["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{answer.nbytes}"
-    headers["Content-Length"] = str(span.stop - span.start)
+    status = _describe_span(headers, answer, requested)
     reader = await run_in_threadpool(hub.store.open, answer.key)
     pace = Pace(request.app.state.read_ahead)
     close = _leased(request.app.state.open_blobs, located.blob.id, reader)
@@ -108,7 +112,24 @@ async def _stream(
     except BaseException:
         source.when_idle(close)
         raise
-    return ObjectResponse(source, close, status_code=200 if requested is None else 206, headers=headers)
+    return ObjectResponse(source, close, status_code=status, headers=headers)
+
+
+async def _follow(
+    request: Request, fetch: Fetch, answer: Representation, requested: ByteRange | None, headers: dict[str, str]
+) -> Response:
+    status = _describe_span(headers, answer, requested)
+    return await answer_arriving(request, fetch, requested or ByteRange(0, answer.nbytes), status, headers)
+
+
+def _describe_span(headers: dict[str, str], answer: Representation, requested: ByteRange | None) -> int:
+    """Say in the headers which bytes are sent; the status."""
+    if requested is None:
+        headers["Content-Length"] = str(answer.nbytes)
+        return 200
+    headers["Content-Range"] = f"bytes {requested.start}-{requested.stop - 1}/{answer.nbytes}"
+    headers["Content-Length"] = str(requested.stop - requested.start)
+    return 206
 
 
 def _leased(open_blobs: OpenBlobs, blob_id: int, reader: ObjectReader) -> Callable[[], None]:
@@ -137,7 +158,7 @@ def _headers(located: Located, answer: Representation, wants_container: bool) ->
         "X-Freebits-Commit": located.commit,
         "X-Freebits-Nbytes": str(located.blob.nbytes),
         "X-Freebits-Sha256": located.blob.sha256,
-        "X-Freebits-State": located.blob.state,
+        "X-Freebits-State": located.state,
         "X-Freebits-Stored-Nbytes": str(located.blob.stored_nbytes),
         "X-Linked-Etag": f'"{located.blob.sha256}"',  # these three are for Hugging Face clients
         "X-Linked-Size": str(located.blob.nbytes),

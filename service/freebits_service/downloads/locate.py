@@ -5,17 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from sqlalchemy.orm import Session
+
 from freebits_codecs import MEDIA_TYPE
 
-from ..accounts.principal import Principal
+from ..accounts.principal import Principal, require_user
 from ..context import Hub
 from ..errors import BlobDamaged, PathNotFound
-from ..models import Blob
+from ..mirror.address import Address
+from ..mirror.queries import is_awaited
+from ..models import Blob, Repo
 from ..names import check_path, is_commit_id
 from ..repos.operations import readable_repo, resolve_revision
 from ..trees.queries import find_file
 
 YEAR_S = 365 * 86400
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitedBy:
+    """The mirrored repo that has a file by name only: its bytes are to be fetched from the upstream."""
+
+    repo_id: int
+    address: Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +39,12 @@ class Located:
     blob: Blob
     is_public: bool
     by_commit: bool
+    awaited_by: AwaitedBy | None = None
+
+    @property
+    def state(self) -> str:
+        """Of the blob, as it is for this repo."""
+        return self.blob.state if self.awaited_by is None else "remote"
 
     def file_name(self, answer: Representation) -> str:
         """The name under which the answer is saved."""
@@ -46,19 +64,35 @@ class Representation:
 def locate(
     hub: Hub, caller: Principal, namespace: str, name: str, revision: str, path: str, kind: str | None = None
 ) -> Located:
-    """The file at a path of a revision; raises RevisionNotFound, PathNotFound, InvalidPath, RepoNotFound."""
+    """The file at a path of a revision; raises RevisionNotFound, PathNotFound, InvalidPath, RepoNotFound.
+
+    Of a file that only users have fetched a stranger is told nothing before it is here (Unauthenticated).
+    """
     check_path(path)
     with hub.db.snapshot() as session:
         repo = readable_repo(session, caller, namespace, name, kind)
         commit = resolve_revision(session, repo, revision)
         blob = find_file(session, commit.tree_id, path)
+        awaited_by = _awaited_by(session, repo, blob) if blob is not None else None
+    if awaited_by is not None and hub.settings.upstream_users_only:
+        require_user(caller)
     if blob is None:
         raise PathNotFound(path, revision, commit.digest)
-    return Located(path, commit.digest, blob, repo.visibility == "public", is_commit_id(revision))
+    return Located(path, commit.digest, blob, repo.visibility == "public", is_commit_id(revision), awaited_by)
 
 
-def represent(blob: Blob, wants_container: bool) -> Representation:
+def _awaited_by(session: Session, repo: Repo, blob: Blob) -> AwaitedBy | None:
+    """Who awaits the bytes: a mirrored repo, also when they were here and have been damaged."""
+    if repo.mirrored_at is None or (blob.is_good and not is_awaited(session, repo.id, blob.id)):
+        return None
+    return AwaitedBy(repo.id, Address(repo.kind, repo.namespace, repo.name))
+
+
+def represent(located: Located, wants_container: bool) -> Representation:
     """The container for who asks for it and when there is one; the plain bytes otherwise. Raises BlobDamaged."""
+    blob = located.blob
+    if located.awaited_by is not None:
+        return Representation("", "raw", blob.nbytes, f'"{blob.sha256}"')
     if blob.damaged_at is not None:
         raise BlobDamaged(blob.sha256)
     if blob.container_key is None:

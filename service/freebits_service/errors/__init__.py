@@ -2,6 +2,7 @@
 
 ServiceError
   Unauthenticated  Forbidden  RateLimited          who is asking, and how often
+    MirrorReadOnly                                 the upstream's repos take no changes here
   LoginRefused  OidcNotConfigured                  logging in at an OIDC issuer
   RepoNotFound  RevisionNotFound  PathNotFound
   UploadNotFound  UserNotFound  TokenNotFound
@@ -19,6 +20,8 @@ ServiceError
   BlobDamaged                                      the hub has lost or damaged the bytes
   Unavailable                                      something the hub stands on is away; try again later
     DatabaseUnavailable  StoreUnavailable
+    UpstreamUnavailable
+  UpstreamWrong                                    what the mirrored hub sends cannot be used
   DatabaseNotMigrated                              the tables are of another release
   ShuttingDown                                     this process ends; another one goes on
 """
@@ -29,6 +32,7 @@ from .base import ServiceError
 from .callers import (
     Forbidden,
     LoginRefused,
+    MirrorReadOnly,
     OidcNotConfigured,
     OidcUnavailable,
     RateLimited,
@@ -67,6 +71,8 @@ from .outages import (
     ShuttingDown,
     StoreUnavailable,
     Unavailable,
+    UpstreamUnavailable,
+    UpstreamWrong,
 )
 from .requests import (
     BlobMissing,
@@ -98,6 +104,7 @@ __all__ = [
     "InvalidXet",
     "JobNotFound",
     "LoginRefused",
+    "MirrorReadOnly",
     "NamespaceInUse",
     "NamespaceNotFound",
     "NotOffered",
@@ -125,6 +132,8 @@ __all__ = [
     "Unauthenticated",
     "Unavailable",
     "UploadNotFound",
+    "UpstreamUnavailable",
+    "UpstreamWrong",
     "UserExists",
     "UserNotFound",
 ]

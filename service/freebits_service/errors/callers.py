@@ -31,6 +31,18 @@ class RateLimited(ServiceError):
         )
 
 
+class MirrorReadOnly(Forbidden):
+    """The repo mirrors one of the upstream; nobody writes to it here."""
+
+    code = "MIRROR_READ_ONLY"
+
+    def __init__(self, repo: str) -> None:
+        super().__init__(
+            f"{repo!r} mirrors the repo of this name on the upstream and takes no changes; push under another name",
+            repo=repo,
+        )
+
+
 class LoginRefused(ServiceError):
     """The issuer knows the person; the hub does not let them in."""
 

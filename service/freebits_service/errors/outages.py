@@ -24,6 +24,18 @@ class StoreUnavailable(Unavailable):
         super().__init__(message)
 
 
+class UpstreamUnavailable(Unavailable):
+    """The hub that this one mirrors does not answer, and what was asked for was not fetched before."""
+
+    code = "UPSTREAM_UNAVAILABLE"
+
+
+class UpstreamWrong(ServiceError):
+    """What the hub that this one mirrors says or sends cannot be used; the message says why."""
+
+    code = "UPSTREAM_WRONG"
+
+
 class DatabaseNotMigrated(ServiceError):
     """The database is at another revision than this release works on."""
 

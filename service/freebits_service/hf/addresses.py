@@ -14,7 +14,7 @@ from ..settings import MIB
 
 MAX_COMMIT_NBYTES = 256 * MIB  # of the text of a commit; clients send up to 100 MB of files as base64 at once
 KINDS: Mapping[str, str] = {"models": "model", "datasets": "dataset", "spaces": "space"}  # as in paths, as in rows
-_FOLDERS = {"model": "", "dataset": "datasets/", "space": "spaces/"}
+FOLDERS = {"model": "", "dataset": "datasets/", "space": "spaces/"}
 
 
 def kind_of(request: Request) -> str:
@@ -43,7 +43,7 @@ def base_of(request: Request) -> str:
 
 def repo_url(request: Request, kind: str, full_name: str) -> str:
     """The address of a repo, from which clients take its name."""
-    return f"{base_of(request)}/{_FOLDERS[kind]}{full_name}"
+    return f"{base_of(request)}/{FOLDERS[kind]}{full_name}"
 
 
 def commit_url(request: Request, kind: str, full_name: str, commit: str) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
+from ..mirror.reading import bring_first
 from ..xet import endpoints as xet
 from ..xet import xorb_endpoints as xorbs
 from . import files, lfs, missing, refs, repos, uploads
@@ -15,12 +16,14 @@ def install(app: FastAPI) -> None:
     app.include_router(repos.accounts)
     app.include_router(uploads.checks)
     for kinds in KINDS:
-        for router in (repos.router, refs.router, files.router, uploads.router, xet.tokens):
+        for router in (uploads.router, xet.tokens):
             app.include_router(router, prefix=f"/api/{kinds}")
+        for router in (repos.router, refs.router, files.router):
+            app.include_router(router, prefix=f"/api/{kinds}", dependencies=[Depends(bring_first)])
     app.include_router(missing.router)
     app.include_router(lfs.transfers)
     app.include_router(xet.router)
     app.include_router(xorbs.router)
     for prefix in ("/datasets", "/spaces", ""):
         app.include_router(lfs.batches, prefix=prefix)
-        app.include_router(files.downloads, prefix=prefix)
+        app.include_router(files.downloads, prefix=prefix, dependencies=[Depends(bring_first)])

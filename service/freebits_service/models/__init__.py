@@ -2,6 +2,7 @@
 
 user -< token, identity            repo -< ref >- commit >- tree -< tree_span >- tree_page -< tree_entry >- blob
 repo -< repo_blob >- blob          which repos hold which content: access by possession, and what may be collected
+repo -< upstream_file >- blob      what a mirrored repo has by name only
 repo -< upload -< upload_part      content on its way in
 blob -< tensor                     what is in it, by content
 blob -< job                        work wanted on it; worker: who lives; audit: who changed what
@@ -14,7 +15,7 @@ sample                             what was last counted of the whole hub
 from __future__ import annotations
 
 from .accounts import Audit, Identity, Membership, Namespace, OidcLogin, SigningKey, Token, User
-from .blobs import Blob, RepoBlob
+from .blobs import Blob, RepoBlob, UpstreamFile
 from .collection import Lease
 from .jobs import Job, Worker
 from .repos import Commit, Ref, Repo, Tree, TreeEntry, TreePage, TreeSpan
@@ -47,6 +48,7 @@ __all__ = [
     "TreeSpan",
     "Upload",
     "UploadPart",
+    "UpstreamFile",
     "User",
     "Worker",
     "Xorb",

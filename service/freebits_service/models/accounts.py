@@ -63,9 +63,10 @@ class SigningKey(Base):
 class Namespace(Base):
     """The first half of repo names; users and organizations share one name space.
 
-    `kind` is ``user``, ``org``, or ``open`` (an admin made repos there and nobody has the name). The row also
-    holds what its repos add up to (see ``quotas/operations.py`` for the rule) and how much that may be: a quota of
-    None is the hub's default, -1 is no limit.
+    `kind` is ``user``, ``org``, ``open`` (an admin made repos there and nobody has the name), or ``mirror`` (nobody
+    can have the name: repos of the upstream's are there). The row also holds what its repos add up to (see
+    ``quotas/operations.py`` for the rule) and how much that may be: a quota of None is the hub's default, -1 is no
+    limit.
     """
 
     __tablename__ = "namespace"

@@ -15,7 +15,8 @@ class Blob(Base):
 
     `state` is ``raw`` (served from `raw_key`, nothing pending), ``encoding`` (still served from `raw_key`, a
     job is queued or running) or ``encoded`` (served from `container_key`; `raw_key` stays until the collector
-    lets it go). Content still on its way in has no row here, only an ``upload``.
+    lets it go). Content still on its way in has no row here, only an ``upload``; but for ``remote`` content: the
+    upstream has it, a mirrored repo names it, and its bytes are not here (`UpstreamFile`).
 
     `look_at` is when the collector should look at the blob, because it may be unneeded or have a raw copy to let go of;
     None when nothing of that kind can be. `damaged_at` is when its bytes were found damaged; nothing is served then.
@@ -47,7 +48,14 @@ class Blob(Base):
     @property
     def stored_nbytes(self) -> int:
         """Bytes of the object that is served."""
+        if self.state == "remote":
+            return 0
         return self.nbytes if self.container_nbytes is None else self.container_nbytes
+
+    @property
+    def is_good(self) -> bool:
+        """Whether its bytes are here, and not known to be damaged."""
+        return self.state != "remote" and self.damaged_at is None
 
 
 class RepoBlob(Base):
@@ -56,3 +64,15 @@ class RepoBlob(Base):
     __tablename__ = "repo_blob"
     repo_id: Mapped[int] = mapped_column(ForeignKey("repo.id", ondelete="CASCADE"), primary_key=True)
     blob_id: Mapped[int] = mapped_column(ForeignKey("blob.id"), primary_key=True, index=True)
+
+
+class UpstreamFile(Base):
+    """Content that a mirrored repo has by name only: its bytes are fetched when somebody reads a file that has it.
+
+    Until then the repo does not hold the blob, also if its bytes are here for others: to be named by the upstream is no
+    proof of having had them. Then a `RepoBlob` takes the place of this row.
+    """
+
+    __tablename__ = "upstream_file"
+    repo_id: Mapped[int] = mapped_column(ForeignKey("repo.id", ondelete="CASCADE"), primary_key=True)
+    blob_id: Mapped[int] = mapped_column(ForeignKey("blob.id", ondelete="CASCADE"), primary_key=True, index=True)

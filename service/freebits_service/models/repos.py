@@ -16,6 +16,8 @@ class Repo(Base):
     A deleted repo keeps its rows for a grace period: `deleted_at` says since when, `deleted_name` what it was called,
     and `name` is ``~<id>``, which no name may be, so that its own name is free at once without giving up the unique
     constraint, and nobody finds the repo by a name. Once the collector takes it apart (`purging`) it cannot come back.
+
+    `mirrored_at` is when the repo was last compared with the upstream's of that name; None for one of this hub's own.
     """
 
     __tablename__ = "repo"
@@ -35,6 +37,7 @@ class Repo(Base):
     deleted_at: Mapped[datetime | None]
     deleted_name: Mapped[str | None] = mapped_column(String(96))
     purging: Mapped[bool] = mapped_column(server_default=false())
+    mirrored_at: Mapped[datetime | None]
 
     @property
     def full_name(self) -> str:

@@ -45,7 +45,9 @@ class Limits:
 
 
 def limits_of(settings: Settings, namespace: Namespace | None) -> Limits:
-    """A namespace's own limits, else those of the settings."""
+    """A namespace's own limits, else those of the settings; these are not for what nobody here can write to."""
+    if namespace is not None and namespace.kind == "mirror":
+        return Limits(_limit(namespace.quota_logical_nbytes, 0), _limit(namespace.quota_stored_nbytes, 0))
     return Limits(
         _limit(namespace.quota_logical_nbytes if namespace else None, settings.quota_logical_nbytes),
         _limit(namespace.quota_stored_nbytes if namespace else None, settings.quota_stored_nbytes),

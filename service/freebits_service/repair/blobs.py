@@ -110,6 +110,8 @@ class BlobCheck:
     def _examine(self, blob: Blob) -> tuple[Problem | None, Problem | None]:
         raw = examine_raw(self.hub.store, blob, self.depth, self.passing) if blob.raw_key else None
         self.report.objects += (blob.raw_key is not None) + (blob.container_key is not None)
+        if blob.state == "remote":
+            return None, None
         if blob.container_key is None:
             return raw or (None if blob.raw_key else Problem("nowhere", "the database names no object for it")), None
         if not self.rebuild_tensors:

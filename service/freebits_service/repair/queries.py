@@ -9,7 +9,20 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from ..db import insert_missing
 from ..jobs.queries import ACTIVE
-from ..models import Blob, Commit, Job, Ref, Repo, RepoBlob, Tensor, Tree, TreeEntry, TreePage, TreeSpan
+from ..models import (
+    Blob,
+    Commit,
+    Job,
+    Ref,
+    Repo,
+    RepoBlob,
+    Tensor,
+    Tree,
+    TreeEntry,
+    TreePage,
+    TreeSpan,
+    UpstreamFile,
+)
 
 
 def blobs_after(session: Session, last: int, limit: int) -> Sequence[Blob]:
@@ -94,12 +107,13 @@ def pages_after(session: Session, last: int, limit: int) -> Sequence[TreePage]:
 
 
 def entries_not_held(session: Session, page_ids: Collection[int]) -> Sequence[tuple[int, int]]:
-    """(repo, blob) of entries whose repo does not hold the blob."""
+    """(repo, blob) of entries whose repo neither holds the blob nor awaits it."""
     held = exists().where(RepoBlob.repo_id == TreePage.repo_id, RepoBlob.blob_id == TreeEntry.blob_id)
+    awaited = exists().where(UpstreamFile.repo_id == TreePage.repo_id, UpstreamFile.blob_id == TreeEntry.blob_id)
     statement = (
         select(TreePage.repo_id, TreeEntry.blob_id)
         .join(TreeEntry, TreeEntry.page_id == TreePage.id)
-        .where(TreePage.id.in_(page_ids), ~held, _kept(TreePage.repo_id))
+        .where(TreePage.id.in_(page_ids), ~held, ~awaited, _kept(TreePage.repo_id))
         .distinct()
     )
     return [(repo_id, blob_id) for repo_id, blob_id in session.execute(statement)]

@@ -235,5 +235,6 @@ def _describe(repo: models.Repo, head: models.Commit | None) -> Repo:
             "default_branch": repo.default_branch,
             "created_at": repo.created_at,
             "head": head.digest if head else None,
+            "mirrored_at": repo.mirrored_at,
         }
     )

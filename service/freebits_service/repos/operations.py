@@ -13,6 +13,7 @@ from ..context import Hub
 from ..errors import (
     DefaultBranchInUse,
     InvalidName,
+    MirrorReadOnly,
     RefExists,
     RepoExists,
     RepoNotFound,
@@ -35,9 +36,14 @@ def readable_repo(session: Session, caller: Principal, namespace: str, name: str
 def writable_repo(
     session: Session, caller: Principal, namespace: str, name: str, kind: str | None = None, *, wanted: str = WRITE
 ) -> Repo:
-    """The repo, if the caller may write to it (or ``admin`` it); raises RepoNotFound, Unauthenticated, Forbidden."""
+    """The repo, if the caller may write to it (or ``admin`` it); raises RepoNotFound, Unauthenticated, Forbidden.
+
+    Nobody writes to a mirrored repo (MirrorReadOnly); admins may delete it, or change who reads it.
+    """
     repo = _find(session, namespace, name, kind)
     require_write(caller, repo, wanted=wanted)
+    if repo.mirrored_at is not None and wanted == WRITE:
+        raise MirrorReadOnly(repo.full_name)
     return repo
 
 
@@ -74,9 +80,11 @@ def change_visibility(session: Session, caller: Principal, repo: Repo, visibilit
 def move_repo(session: Session, settings: Settings, caller: Principal, repo: Repo, namespace: str, name: str) -> None:
     """Give a repo another name, and another namespace to pay for it; the caller may do both (checked by the endpoint).
 
-    Raises RepoExists, QuotaExceeded, InvalidName.
+    Raises RepoExists, QuotaExceeded, InvalidName, MirrorReadOnly.
     """
     was = repo.full_name
+    if repo.mirrored_at is not None:
+        raise MirrorReadOnly(was)
     check_not_reserved(namespace)
     if queries.find_repo(session, namespace, name) is not None:
         raise RepoExists(f"there is a repo {namespace}/{name} already")

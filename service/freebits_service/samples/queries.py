@@ -76,7 +76,7 @@ def _windows(session: Session, row_id: InstrumentedAttribute[int]) -> Iterator[t
 
 
 def _blobs_by_state(session: Session, start: int, stop: int) -> Iterable[Any]:
-    stored = func.coalesce(Blob.container_nbytes, Blob.nbytes)
+    stored = case((Blob.state == "remote", 0), else_=func.coalesce(Blob.container_nbytes, Blob.nbytes))
     statement = select(Blob.state, func.count(), func.sum(Blob.nbytes), func.sum(stored)).group_by(Blob.state)
     return session.execute(statement.where(Blob.id > start, Blob.id <= stop))
 

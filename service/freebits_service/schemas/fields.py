@@ -11,7 +11,7 @@ CommitId = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$", description="commit i
 Nbytes = Annotated[int, Field(ge=0, le=(1 << 63) - 1, strict=True)]
 Visibility = Literal["public", "private"]
 RepoKind = Literal["model", "dataset", "space"]
-BlobState = Literal["raw", "encoding", "encoded"]
+BlobState = Literal["raw", "encoding", "encoded", "remote"]
 
 
 class Request(BaseModel):

@@ -18,7 +18,7 @@ class Usage(Answer):
     """
 
     namespace: str
-    kind: Literal["user", "org", "open"]
+    kind: Literal["user", "org", "open", "mirror"]
     logical_nbytes: int
     stored_nbytes: int
     logical_limit_nbytes: int | None

@@ -24,7 +24,7 @@ class RepoChange(Request):
 
 
 class Repo(Answer):
-    """A repo and the commit its default branch is at."""
+    """A repo and the commit its default branch is at; `mirrored_at` says when it was compared with the upstream's."""
 
     name: str
     kind: RepoKind
@@ -32,6 +32,7 @@ class Repo(Answer):
     default_branch: str
     created_at: datetime
     head: CommitId | None
+    mirrored_at: datetime | None = None
 
 
 class Undelete(Request):

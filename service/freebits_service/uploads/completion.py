@@ -127,7 +127,7 @@ def _make_known(hub: Hub, session: Session, caller: Principal, found: FoundUploa
     if blob is None:
         _index(session, blobs.add_encoded_blob(session, row.sha256, row.nbytes, row.staging, stored), tensors)
         return False
-    if blob.damaged_at is not None:
+    if not blob.is_good:
         blobs.heal_with_container(session, blob.id, row.staging, stored)
         return False
     if blobs.swap_to_container(session, blob.id, row.staging, stored):

@@ -138,7 +138,7 @@ def drop(hub: Hub, caller: Principal, namespace: str, name: str, upload_id: str)
 
 def _usable_blob(session: Session, caller: Principal, body: schemas.NewUpload, *, keep: bool = False) -> Blob | None:
     blob = blobs.find_blob(session, body.sha256, keep=keep)
-    if blob is None or blob.nbytes != body.nbytes or blob.damaged_at is not None:
+    if blob is None or blob.nbytes != body.nbytes or not blob.is_good:
         return None  # what is damaged is sent again, and healed by that
     return blob if usable_blob_ids(session, [blob.id], caller) else None
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from ..accounts.principal import Principal, require_user
+from ..blobs.files import store_object
 from ..blobs.keys import new_raw_key, upload_origin
 from ..blobs.queries import adopt_raw, find_blob
 from ..clock import in_seconds, now
@@ -68,7 +69,7 @@ def store_contents(hub: Hub, caller: Principal, repo: Repo, contents: Iterable[C
 def keep_usable(hub: Hub, session: Session, caller: Principal, repo: Repo, sha256: str, nbytes: int) -> bool:
     """Whether the caller may use this content already; the collector keeps it for the commit to come."""
     blob = find_blob(session, sha256, keep=True)
-    if blob is None or blob.nbytes != nbytes or blob.damaged_at is not None:
+    if blob is None or blob.nbytes != nbytes or not blob.is_good:
         return False
     if not usable_blob_ids(session, [blob.id], caller):
         return False
@@ -113,12 +114,7 @@ def _is_kept(hub: Hub, session: Session, caller: Principal, repo: Repo, content:
 def _write(hub: Hub, content: Content) -> _Written:
     upload_id = secrets.token_hex(16)
     key = new_raw_key(content.sha256, upload_origin(upload_id))
-    hub.store.begin(key)
-    if content.data:
-        with hub.store.write_part(key, 0, 0) as writer:
-            writer.write([content.data])
-            writer.finish()
-    hub.store.finish(key)
+    store_object(hub.store, key, content.data)
     return _Written(content, upload_id, key)
 
 

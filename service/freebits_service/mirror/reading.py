@@ -1,0 +1,96 @@
+"""What endpoints that read do about the upstream: bring a revision here first, and send a file while it arrives."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import Executor
+from contextlib import suppress
+
+from fastapi import Request
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from ..downloads.locate import Located
+from ..downloads.pace import Pace
+from ..downloads.ranges import ByteRange
+from ..errors import UpstreamUnavailable
+from ..hf.addresses import kind_of
+from ..http_context import Caller, unquote_segment
+from .fetches import Fetch
+from .lookups import Mirror, Wanted, wanted_revision
+
+FIRST_BYTES_S = 5.0  # so long an error can still be told with its status; clients give up after 10 s of silence
+
+
+async def bring_first(request: Request, caller: Caller) -> None:
+    """A dependency of everything that reads a repo: have it here, if the upstream has it.
+
+    Raises UpstreamUnavailable, UpstreamWrong.
+    """
+    mirror: Mirror | None = request.app.state.mirror
+    path = request.scope["path"]
+    reads = request.method in {"GET", "HEAD"} or "/paths-info/" in path
+    named = {name: unquote_segment(value) for name, value in request.path_params.items()}
+    if mirror is None or not reads or not {"namespace", "name"} <= named.keys():
+        return
+    kind = None if path.startswith("/api/v1/") else kind_of(request)
+    revision = wanted_revision(named.get("revision"))
+    await mirror.bring(caller, Wanted(kind, named["namespace"], named["name"], revision))
+
+
+async def joined(request: Request, located: Located) -> Fetch | None:
+    """The fetch of a file that is awaited, to be left in the end; None when its bytes are here after all.
+
+    Raises UpstreamUnavailable, StorageFull.
+    """
+    mirror: Mirror | None = request.app.state.mirror
+    if mirror is None:
+        raise UpstreamUnavailable("this file was never fetched, and the hub has no upstream any more to fetch it from")
+    return await mirror.fetches.join(located)
+
+
+class ArrivingResponse(StreamingResponse):
+    """Sends bytes of a file while it arrives."""
+
+    def __init__(self, fetch: Fetch, span: ByteRange, pace: Pace, readers: Executor, **answer: object) -> None:
+        super().__init__(_pieces(fetch, span, pace, readers), **answer)  # type: ignore[arg-type]
+        self._fetch = fetch
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send all pieces; the fetch goes on when the client goes away."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._fetch.leave()
+
+
+async def answer_arriving(
+    request: Request, fetch: Fetch, span: ByteRange, status: int, headers: Mapping[str, str]
+) -> ArrivingResponse:
+    """The answer to a GET of a file that arrives; raises what became of the fetch while that can be told."""
+    try:
+        if span.start < span.stop:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(fetch.readable(span.start), FIRST_BYTES_S)
+    except BaseException:
+        fetch.leave()
+        raise
+    pace = Pace(request.app.state.read_ahead)
+    return ArrivingResponse(fetch, span, pace, request.app.state.readers, status_code=status, headers=headers)
+
+
+async def _pieces(fetch: Fetch, span: ByteRange, pace: Pace, readers: Executor) -> AsyncIterator[bytes]:
+    start, loop = span.start, asyncio.get_running_loop()
+    while start < span.stop:
+        readable = min(span.stop, await fetch.readable(start))
+        while start < readable:
+            _, taken = pace.begin_batch()
+            piece = b""
+            try:
+                wanted = min(readable - start, pace.piece_nbytes)
+                piece = await loop.run_in_executor(readers, fetch.read_at, start, wanted)
+                yield piece
+            finally:
+                pace.end_batch(len(piece), taken)
+            start += len(piece)
