@@ -45,6 +45,8 @@ class Listing:
 
     def answer(self, path: str) -> bytes | None:
         """The body of an answer; None for what is not there."""
+        if path == "/api/models/gpt2":
+            return b'{"id": "openai-community/gpt2"}'
         if "/revision/" in path:
             return json.dumps({"id": "x/y", "sha": COMMIT, "siblings": [], **self.facts}).encode()
         if "/tree/" in path:

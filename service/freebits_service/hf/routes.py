@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import Depends, FastAPI
 
+from ..mirror import short_names
 from ..mirror.reading import bring_first
 from ..xet import endpoints as xet
 from ..xet import xorb_endpoints as xorbs
@@ -20,6 +21,7 @@ def install(app: FastAPI) -> None:
             app.include_router(router, prefix=f"/api/{kinds}")
         for router in (repos.router, refs.router, files.router):
             app.include_router(router, prefix=f"/api/{kinds}", dependencies=[Depends(bring_first)])
+        app.include_router(short_names.api, prefix=f"/api/{kinds}")
     app.include_router(missing.router)
     app.include_router(lfs.transfers)
     app.include_router(xet.router)
@@ -27,3 +29,4 @@ def install(app: FastAPI) -> None:
     for prefix in ("/datasets", "/spaces", ""):
         app.include_router(lfs.batches, prefix=prefix)
         app.include_router(files.downloads, prefix=prefix, dependencies=[Depends(bring_first)])
+        app.include_router(short_names.downloads, prefix=prefix)

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from ..hf.addresses import FOLDERS, KINDS
 
-_PATHS: Mapping[str, str] = {kind: kinds for kinds, kind in KINDS.items()}
+PATHS: Mapping[str, str] = {kind: kinds for kinds, kind in KINDS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Address:
     @property
     def api(self) -> str:
         """Path of what is said about it."""
-        return f"/api/{_PATHS[self.kind]}/{self.full_name}"
+        return f"/api/{PATHS[self.kind]}/{self.full_name}"
 
     def file(self, commit: str, path: str) -> str:
         """Path of a file's bytes."""

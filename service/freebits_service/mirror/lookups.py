@@ -25,6 +25,7 @@ from ..names import DEFAULT_BRANCH, RESERVED_NAMESPACES, check_ref_name, check_s
 from ..repos.queries import find_commit, find_ref, find_repo
 from .address import Address
 from .fetches import Fetches
+from .full_names import FullNames
 from .revisions import make_known
 from .upstream import NotThere, Upstream
 
@@ -80,6 +81,7 @@ class Mirror:
         self._hub = hub
         self._upstream = Upstream(hub.settings)
         self.fetches = Fetches(hub, self._upstream)
+        self.full_names = FullNames(self._upstream)
         self._remembered = _Remembered()
         self._running: dict[Wanted, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(LOOKUPS_AT_ONCE)

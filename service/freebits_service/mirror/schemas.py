@@ -29,6 +29,12 @@ class Described(Received):
         return not self.private and not self.gated
 
 
+class Named(Received):
+    """A repo by its full name."""
+
+    id: str
+
+
 class Lfs(Received):
     """What a large file is."""
 

@@ -16,8 +16,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from ..errors import UpstreamUnavailable, UpstreamWrong
 from ..settings import MIB, Settings
-from .address import Address
-from .schemas import Described, Listed, Refs
+from .address import PATHS, Address
+from .schemas import Described, Listed, Named, Refs
 
 CONNECT_S = 4.0
 SILENCE_S = 20.0  # without a byte, an answer counts as lost
@@ -50,6 +50,11 @@ class Upstream:
         """A repo at a revision; raises NotThere, UpstreamUnavailable, UpstreamWrong."""
         path = f"{address.api}/revision/{quote(revision, safe='')}"
         return self._parsed(TypeAdapter(Described), *await self._json(path))
+
+    async def full_name(self, kind: str, name: str) -> str:
+        """``namespace/name`` of a repo that goes by its last name alone; raises what `describe` raises."""
+        named = self._parsed(TypeAdapter(Named), *await self._json(f"/api/{PATHS[kind]}/{name}"))
+        return named.id
 
     async def is_tag(self, address: Address, ref: str) -> bool:
         """Whether this ref is a tag there; raises what `describe` raises."""

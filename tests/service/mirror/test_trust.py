@@ -184,6 +184,23 @@ def test_what_is_not_open_there(mirror: tuple[Hub, Any], listing: Listing, facts
     assert reader(mirror).get("/a/b/resolve/main/model.bin").content == LARGE
 
 
+def test_repos_of_one_name(mirror: tuple[Hub, Any], listing: Listing) -> None:
+    """Readers are led to the full name without leaving the hub; an unknown one is 404, as on a hub without upstream."""
+    hf = reader(mirror)
+    led = hf.request("HEAD", "/gpt2/resolve/main/model.bin", follow_redirects=False)
+    assert (led.status_code, led.headers["location"]) == (307, "/openai-community/gpt2/resolve/main/model.bin")
+    assert hf.get("/gpt2/resolve/main/model.bin").content == LARGE
+    assert (
+        hf.get("/api/models/gpt2/tree/main?recursive=true").json()
+        == hf.get("/api/models/openai-community/gpt2/tree/main?recursive=true").json()
+    )
+    assert hf.get("/api/models/gpt2").json()["id"] == "openai-community/gpt2"
+    assert listing.asked.count("/api/models/gpt2") == 1
+    assert hf.get("/api/models/unknown").json()["code"] == "REPO_NOT_FOUND"
+    for odd in ("/api/models/..%2Fx", "/%2Fx/resolve/main/y", "/a%0d%0ab/resolve/main/y"):
+        assert hf.get(odd).status_code in {404, 422}
+
+
 def test_users_only(make_mirror: Callable[..., tuple[Hub, Any]], listing: Listing) -> None:
     """Strangers make the hub fetch nothing, if it is set so, and read what users had fetched."""
     mirror = make_mirror(upstream_users_only=True)
