@@ -1,4 +1,4 @@
-"""For an upstream: which repos mirror one of its, and files of theirs that were not fetched yet."""
+"""For an upstream: which repos mirror one of its, and files of theirs that were not fetched yet; git's ids of blobs."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ MOMENT = sa.DateTime(timezone=True)
 
 
 def upgrade() -> None:
-    """Add a column that may be empty, and a table that the release before does not look at."""
+    """Add columns that may be empty, and a table that the release before does not look at."""
     op.add_column("repo", sa.Column("mirrored_at", MOMENT, nullable=True))
+    op.add_column("blob", sa.Column("git_oid", sa.String(40), nullable=True))
     op.create_table(
         "upstream_file",
         sa.Column("repo_id", BIG_ID, sa.ForeignKey("repo.id", ondelete="CASCADE"), primary_key=True),
@@ -28,5 +29,6 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Take them away again."""
     op.drop_table("upstream_file")
-    with op.batch_alter_table("repo") as batch:
-        batch.drop_column("mirrored_at")
+    # In place: making the table anew, as a batch does on SQLite, would take the rows that refer to it with it.
+    op.drop_column("blob", "git_oid")
+    op.drop_column("repo", "mirrored_at")

@@ -53,7 +53,8 @@ class Listing:
             return json.dumps([self.entry(name) for name in self.files]).encode()
         if path.endswith("/refs"):
             return json.dumps({"branches": [], "converts": [], "tags": [{"name": "v1"}]}).encode()
-        _, found, name = path.partition(f"/resolve/{COMMIT}/")
+        _, found, rest = path.partition("/resolve/")
+        name = rest.partition("/")[2]
         name = unquote(name)
         return self.sent.get(name, self.files.get(name)) if found else None
 

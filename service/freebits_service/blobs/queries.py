@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from sqlalchemy import ColumnElement, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
 from ..clock import now
+from ..db import batches
 from ..models import Blob
 from ..quotas.queries import shrink_holders
 
@@ -36,6 +37,24 @@ def adopt_raw(session: Session, sha256: str, nbytes: int, key: str) -> bool:
     else:
         return False
     return True
+
+
+def git_oids_of(session: Session, blob_ids: Sequence[int]) -> dict[int, str]:
+    """What git calls blobs, by their rows, as far as it was noted."""
+    oids: dict[int, str] = {}
+    for some in batches(blob_ids):
+        rows = session.execute(select(Blob.id, Blob.git_oid).where(Blob.id.in_(some), Blob.git_oid.is_not(None)))
+        oids.update((blob_id, oid) for blob_id, oid in rows if oid is not None)
+    return oids
+
+
+def note_git_oids(session: Session, oids: Mapping[str, str]) -> None:
+    """What git calls these blobs, by their digests."""
+    table = Blob.__table__
+    rows = [{"of": sha256, "oid": oid} for sha256, oid in sorted(oids.items())]
+    statement = update(Blob).where(table.c.sha256 == bindparam("of"), table.c.git_oid.is_(None))
+    if rows:
+        session.connection().execute(statement.values(git_oid=bindparam("oid")), rows)
 
 
 def add_encoded_blob(session: Session, sha256: str, nbytes: int, key: str, stored: tuple[int, str]) -> Blob:

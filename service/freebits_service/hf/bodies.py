@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from ..blobs.git import git_blob_id
 from ..models import Blob, Commit, Repo
 from ..trees.pages import Leaf
 
@@ -25,11 +26,6 @@ def moment(at: datetime) -> str:
 def pointer(sha256: str, nbytes: int) -> bytes:
     """The text of a git-lfs pointer (version 1 of its specification)."""
     return f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {nbytes}\n".encode()
-
-
-def git_blob_id(content: bytes) -> str:
-    """What git calls a blob of this content: SHA-1 over a header and the content, 40 hex digits."""
-    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
 def file_entry(path: str, file: Blob | Leaf) -> Json:

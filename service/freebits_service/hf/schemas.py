@@ -10,6 +10,7 @@ from pydantic.alias_generators import to_camel
 from ..schemas.fields import CommitId, Nbytes, RepoKind, Sha256
 
 MAX_PREUPLOAD_FILES = 1000
+MAX_GITIGNORE = 64 * 1024
 
 
 class Sent(BaseModel):
@@ -75,9 +76,10 @@ class Announced(Sent):
 
 
 class Preupload(Sent):
-    """The files of a commit to come."""
+    """The files of a commit to come, and rules of which ones to leave out."""
 
     files: Annotated[list[Announced], Field(max_length=MAX_PREUPLOAD_FILES)]
+    git_ignore: Annotated[str, Field(max_length=MAX_GITIGNORE)] | None = None
 
 
 class Header(Sent):

@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from .. import models
 from ..accounts.principal import Principal
+from ..blobs.queries import git_oids_of
 from ..context import Hub
 from ..http_context import Caller, HubDep, Segment
 from ..settings import MIB
@@ -17,6 +18,7 @@ from ..uploads.whole import Content, store_contents
 from .addresses import Kind, commit_url
 from .bodies import Json
 from .commits import make_commit, receive, writable_branch
+from .ignored import find_rules, ignored_by, read_rules
 from .missing import refuse_pull_requests
 from .schemas import Preupload
 
@@ -54,17 +56,20 @@ def preupload(
     caller: Caller,
     kind: Kind,
 ) -> Json:
-    """How each of some files is to be sent; the digest of what is there now lets clients leave out equal files."""
+    """How each of some files is to be sent, or not at all; the id of what is there lets clients leave out equals."""
     with hub.db.snapshot() as session:
         _, head = writable_branch(session, caller, namespace, name, kind, revision)
         there = find_files(session, head.tree_id, [file.path for file in body.files]) if head else {}
+        hosted = find_rules(session, head) if body.git_ignore is None else None
+        oids = git_oids_of(session, [leaf.blob_id for leaf in there.values() if leaf.nbytes < INLINE_BELOW_NBYTES])
+    is_ignored = ignored_by(read_rules(hub.store, hosted) if body.git_ignore is None else body.git_ignore)
     files: list[dict[str, Any]] = []
     for file in body.files:
         mode = "regular" if file.size < INLINE_BELOW_NBYTES else "lfs"
-        answer: dict[str, Any] = {"path": file.path, "uploadMode": mode, "shouldIgnore": False}
-        if mode == "lfs" and file.path in there:
-            answer["oid"] = there[file.path].sha256
-        files.append(answer)
+        leaf = there.get(file.path)
+        oid = None if leaf is None else leaf.sha256 if mode == "lfs" else oids.get(leaf.blob_id)
+        known = {} if oid is None else {"oid": oid}
+        files.append({"path": file.path, "uploadMode": mode, "shouldIgnore": is_ignored(file.path), **known})
     return {"files": files}
 
 

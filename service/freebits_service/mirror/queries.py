@@ -48,6 +48,16 @@ def held_by(session: Session, repo_id: int, blob_ids: Sequence[int]) -> set[int]
     return held
 
 
+def held_by_git_oid(session: Session, repo_id: int, oids: Sequence[str]) -> dict[str, str]:
+    """Digests of those contents that the repo holds, by what git calls them."""
+    held: dict[str, str] = {}
+    for some in batches(sorted(set(oids))):
+        statement = select(Blob.git_oid, Blob.sha256).join(RepoBlob, RepoBlob.blob_id == Blob.id)
+        rows = session.execute(statement.where(RepoBlob.repo_id == repo_id, Blob.git_oid.in_(some)))
+        held.update((oid, sha256) for oid, sha256 in rows if oid is not None)
+    return held
+
+
 def public_among(session: Session, blob_ids: Sequence[int]) -> set[int]:
     """Those of the blobs whose content everybody may read already, here."""
     holder = select(RepoBlob.repo_id).join(Repo, Repo.id == RepoBlob.repo_id)

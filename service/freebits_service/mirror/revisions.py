@@ -2,7 +2,8 @@
 
     describe   which commit the revision is                                     one request
     list       the files of the commit, unless it is known already              a request per 1000 files
-    short      files of which the upstream tells only git's SHA-1: fetched, compared with that, stored
+    short      files of which the upstream tells only git's SHA-1, and that the repo does not hold: fetched, compared
+               with that, stored
     known      one transaction: repo, blobs, tree, commit under the upstream's id, ref
 
 A crash before the transaction leaves objects that no row names. Files of which the upstream tells the SHA-256 are known
@@ -22,13 +23,13 @@ from starlette.concurrency import run_in_threadpool
 
 from ..accounts.queries import ensure_namespace, record
 from ..blobs.files import store_object
+from ..blobs.git import git_blob_id
 from ..blobs.keys import UPSTREAM_ORIGIN, new_raw_key
-from ..blobs.queries import adopt_raw
+from ..blobs.queries import adopt_raw, note_git_oids
 from ..clock import now
 from ..commits.queries import add_commit
 from ..context import Hub
 from ..errors import InvalidPath, UpstreamWrong
-from ..hf.bodies import git_blob_id
 from ..models import Blob, Commit, Repo
 from ..names import DEFAULT_BRANCH, check_path, check_ref_name, is_commit_id
 from ..repos.queries import add_repo, find_commit, find_repo
@@ -47,12 +48,13 @@ SHORT_AT_ONCE = 8
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """A file of the upstream's commit; `key` is where its bytes are, None when they have not been fetched."""
+    """A file of the upstream's commit; `key` and `git_oid` are of the bytes, None when they were not fetched now."""
 
     path: str
     sha256: str
     nbytes: int
     key: str | None = None
+    git_oid: str | None = None
 
 
 async def make_known(hub: Hub, upstream: Upstream, address: Address, revision: str) -> None:
@@ -97,12 +99,15 @@ async def _fetched_if_short(
     async def fetched(entry: Listed) -> _File:
         if entry.lfs is not None:
             return _File(entry.path, entry.lfs.oid, entry.lfs.size)
+        if entry.oid in held:
+            return _File(entry.path, held[entry.oid], entry.size)
         async with slots:
             content = await _short(upstream, address, commit, entry)
-            return await asyncio.to_thread(_stored, hub, entry.path, content)
+            return await asyncio.to_thread(_stored, hub, entry, content)
 
     for entry in listed:
         _check(hub, entry)
+    held = await run_in_threadpool(_held, hub, address, [entry.oid for entry in listed if entry.lfs is None])
     tasks = [asyncio.create_task(fetched(entry)) for entry in listed]
     try:
         return await asyncio.gather(*tasks)
@@ -110,6 +115,13 @@ async def _fetched_if_short(
         for task in tasks:  # of those that were not needed any more
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _held(hub: Hub, address: Address, oids: Sequence[str]) -> dict[str, str]:
+    """The SHA-256 of what the repo holds, by what git calls it."""
+    with hub.db.snapshot() as session:
+        repo = find_repo(session, address.namespace, address.name)
+        return {} if repo is None else queries.held_by_git_oid(session, repo.id, oids)
 
 
 def _check(hub: Hub, entry: Listed) -> None:
@@ -139,11 +151,11 @@ async def _short(upstream: Upstream, address: Address, commit: str, entry: Liste
     return received
 
 
-def _stored(hub: Hub, path: str, content: bytes) -> _File:
+def _stored(hub: Hub, entry: Listed, content: bytes) -> _File:
     sha256 = hashlib.sha256(content).hexdigest()
     key = new_raw_key(sha256, UPSTREAM_ORIGIN)
     store_object(hub.store, key, content)
-    return _File(path, sha256, len(content), key)
+    return _File(entry.path, sha256, len(content), key, entry.oid)
 
 
 def _keep(hub: Hub, address: Address, described: Described, files: Sequence[_File], kind: str, ref: str | None) -> None:
@@ -153,6 +165,7 @@ def _keep(hub: Hub, address: Address, described: Described, files: Sequence[_Fil
             return [file.key for file in files if file.key]
         fetched = [(file.sha256, file.nbytes, file.key) for file in files if file.key]
         unneeded = [key for sha256, nbytes, key in fetched if not adopt_raw(session, sha256, nbytes, key)]
+        note_git_oids(session, {file.sha256: file.git_oid for file in files if file.git_oid})
         blobs = _blobs(session, files)
         _hold_or_await(hub, session, repo, files, blobs)
         changes: Changes = {

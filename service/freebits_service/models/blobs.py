@@ -20,7 +20,8 @@ class Blob(Base):
 
     `look_at` is when the collector should look at the blob, because it may be unneeded or have a raw copy to let go of;
     None when nothing of that kind can be. `damaged_at` is when its bytes were found damaged; nothing is served then.
-    `tensor_count` is how many rows of ``tensor`` it has, None when it was never indexed.
+    `tensor_count` is how many rows of ``tensor`` it has, None when it was never indexed. `git_oid` is what git calls a
+    blob of these bytes, where the hub had them all at hand at once: clients compare short files by it.
     """
 
     __tablename__ = "blob"
@@ -44,6 +45,7 @@ class Blob(Base):
     look_at: Mapped[datetime | None] = mapped_column(server_default=text("'1970-01-01 00:00:00.000000'"))
     damaged_at: Mapped[datetime | None]
     tensor_count: Mapped[int | None]
+    git_oid: Mapped[str | None] = mapped_column(String(40))
 
     @property
     def stored_nbytes(self) -> int:

@@ -16,8 +16,9 @@ from sqlalchemy.orm import Session
 
 from ..accounts.principal import Principal, require_user
 from ..blobs.files import store_object
+from ..blobs.git import git_blob_id
 from ..blobs.keys import new_raw_key, upload_origin
-from ..blobs.queries import adopt_raw, find_blob
+from ..blobs.queries import adopt_raw, find_blob, note_git_oids
 from ..clock import in_seconds, now
 from ..commits.queries import usable_blob_ids
 from ..context import Hub
@@ -60,7 +61,9 @@ def store_contents(hub: Hub, caller: Principal, repo: Repo, contents: Iterable[C
         written = list(writers.map(lambda content: _write(hub, content), new))
 
     def make_known(session: Session) -> list[str]:
-        return [each.key for each in written if not _keep(hub, session, caller, repo, each)]
+        unneeded = [each.key for each in written if not _keep(hub, session, caller, repo, each)]
+        note_git_oids(session, {content.sha256: git_blob_id(content.data) for content in different})
+        return unneeded
 
     for key in hub.db.run(make_known):
         hub.store.delete(key)

@@ -83,13 +83,15 @@ def create_repo() -> None:
 
 @check
 def upload_folder() -> None:
-    """A folder of a large file, small ones, an empty one, names with spaces and umlauts."""
+    """A folder of a large file, small ones, an empty one, an ignored one, names with spaces and umlauts."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "sub dir").mkdir()
         (folder / "model.safetensors").write_bytes(LARGE)
         (folder / "config.json").write_bytes(SMALL)
         (folder / "empty.txt").write_bytes(b"")
+        (folder / ".gitignore").write_text("*.log\n")
+        (folder / "debug.log").write_text("not for others")
         (folder / UNICODE).write_text("ü" * 2000)
         api.upload_folder(repo_id=repo, folder_path=name, commit_message="first")
         before = api.model_info(repo).sha
@@ -97,6 +99,7 @@ def upload_folder() -> None:
         assert api.model_info(repo).sha == before, "an upload of the same files made a commit"
     assert set(api.list_repo_files(repo)) == {
         ".gitattributes",
+        ".gitignore",
         "config.json",
         "empty.txt",
         "model.safetensors",

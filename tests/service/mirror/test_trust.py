@@ -224,3 +224,14 @@ def test_quota_of_a_mirrored_namespace(make_mirror: Callable[..., tuple[Hub, Any
     assert hf.get("/a/b/resolve/main/model.bin").json()["code"] == "QUOTA_EXCEEDED"
     assert admin.request("PATCH", "/namespaces/a/quota", json={"logical_nbytes": "default"}).status_code == 200
     assert hf.get("/a/b/resolve/main/model.bin").content == LARGE
+
+
+def test_short_files_that_did_not_change(mirror: tuple[Hub, Any], listing: Listing) -> None:
+    """A new commit fetches only what is new in it."""
+    hf = reader(mirror)
+    assert hf.get("/a/b/resolve/main/config.json").content == SHORT
+    listing.facts["sha"], listing.files["new.json"] = "d" * 40, b"new words"
+    assert hf.get("/a/b/resolve/main/config.json").headers["x-repo-commit"] == "d" * 40
+    assert hf.get(f"/a/b/resolve/{'d' * 40}/new.json").content == b"new words"
+    fetched = [path.rpartition("/")[2] for path in listing.asked if "/resolve/" in path]
+    assert fetched == ["config.json", "new.json"]
