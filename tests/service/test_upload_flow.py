@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -198,3 +201,33 @@ def test_knowing_a_digest_is_not_having_the_content(client: Any) -> None:
     assert mallory.commit(repo, {"a": CONTENT}).json()["code"] == "BLOB_MISSING"
     mallory.upload(repo, CONTENT)
     assert mallory.commit(repo, {"a": CONTENT}).status_code == 201
+
+
+@pytest.mark.parametrize("engine_name", ["sqlite"], indirect=True)
+def test_a_part_that_ends_after_its_upload(make_process: Callable[..., Any], connect: Callable[..., Any]) -> None:
+    """What is verified stays: a part that is still arriving when its upload is completed changes nothing any more."""
+    served = make_process("--no-worker")
+    served.start()
+    client = connect(served)
+    repo, content = client.new_repo(), b"right" * 20_000
+    upload = client.begin(repo, content).json()
+    for number in range(upload["part_count"]):
+        assert client.put_part(repo, upload, number, content).status_code == 200
+    completed = threading.Event()
+
+    def late() -> Iterator[bytes]:
+        yield b"w" * 1000
+        assert completed.wait(30)
+        yield b"w" * (upload["part_nbytes"] - 1000)
+
+    path = f"/repos/{repo}/uploads/{upload['id']}/parts/0"
+    headers = {"Content-Length": str(upload["part_nbytes"])}
+    with ThreadPoolExecutor(1) as pool:
+        sending = pool.submit(client.request, "PUT", path, content=late(), headers=headers)
+        time.sleep(1)
+        assert client.complete(repo, upload).json()["state"] == "complete"
+        completed.set()
+        reply = sending.result()
+    assert (reply.status_code, reply.json()["code"]) == (404, "UPLOAD_NOT_FOUND")
+    assert client.commit(repo, {"x": content}).status_code == 201
+    assert client.resolve(repo, "x", headers={"Range": "bytes=0-"}).content == content

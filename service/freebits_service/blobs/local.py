@@ -2,7 +2,7 @@
 
 An object in progress is one sparse file; each part is written at its offset, so parts may come in any order and
 finishing copies nothing: fsync, rename into place, fsync of the folder. A reader holds the file open, so it
-reads on after the object was deleted.
+reads on after the object was deleted; a writer that holds it open is refused once the object is finished.
 
     blobs/...            objects, by key
     staging/<key>        objects in progress; each ``/`` of the key is a ``%``
@@ -10,22 +10,16 @@ reads on after the object was deleted.
 
 from __future__ import annotations
 
-import errno
 import os
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
-from ..errors import StorageFull
-from .store import Buffer, Limits, ObjectNotFound, StagedObject, StoredObject
+from .local_parts import LocalPartWriter, OpenParts, storage_full_translated
+from .store import Limits, ObjectNotFound, StagedObject, StoredObject
 
 STAGING = "staging"
-# EFBIG is what a file-size limit (RLIMIT_FSIZE, or the file system's own) answers; for a caller it is the
-# same.
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_MAX_BUFFERS = 512  # of one writev; IOV_MAX is 1024 on Linux and macOS
 
 
 class LocalReader:
@@ -69,43 +63,6 @@ class LocalReader:
         self.close()
 
 
-class LocalPartWriter:
-    """Writes at an offset of the staged file."""
-
-    def __init__(self, path: Path, key: str, offset: int) -> None:
-        try:
-            self._fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            raise ObjectNotFound(key) from None
-        self._offset = offset
-
-    def write(self, buffers: Sequence[Buffer]) -> None:
-        """Append the buffers; raises StorageFull."""
-        pending = [memoryview(buffer).cast("B") for buffer in buffers if len(buffer)]
-        while pending:
-            with _storage_full_translated():
-                written = os.pwritev(self._fd, pending[:_MAX_BUFFERS], self._offset)
-            self._offset += written
-            pending = _after(pending, written)
-
-    def finish(self) -> None:
-        """Make the part durable while others still arrive; at the end little is left to wait for."""
-        with _storage_full_translated():
-            os.fdatasync(self._fd)
-
-    def close(self) -> None:
-        """Close the file; a second time does nothing."""
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            os.close(fd)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
 class LocalBlobStore:
     """A `BlobStore` in the folder `root`."""
 
@@ -114,17 +71,18 @@ class LocalBlobStore:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        with _storage_full_translated():
+        self._open_parts = OpenParts()
+        with storage_full_translated():
             (root / STAGING).mkdir(parents=True, exist_ok=True)
 
     def begin(self, key: str) -> None:
         """A new, empty staged file."""
-        with _storage_full_translated():
+        with storage_full_translated():
             self._staged(key).touch(exist_ok=False)
 
     def write_part(self, key: str, number: int, offset: int) -> LocalPartWriter:
         """Write into the staged file from `offset`."""
-        return LocalPartWriter(self._staged(key), key, offset)
+        return self._open_parts.open(self._staged(key), key, offset)
 
     def staged_parts(self, key: str) -> None:
         """Parts leave no trace in the file."""
@@ -134,7 +92,8 @@ class LocalBlobStore:
     def finish(self, key: str) -> None:
         """fsync, rename, fsync the folder; see `BlobStore.finish`."""
         staged, path = self._staged(key), self._root / key
-        with _storage_full_translated():
+        self._open_parts.revoke(key)
+        with storage_full_translated():
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 _fsync(staged)
@@ -142,6 +101,7 @@ class LocalBlobStore:
             except FileNotFoundError:
                 if not path.exists():
                     raise ObjectNotFound(key) from None
+            self._open_parts.revoke(key)  # any that began before the rename; none can begin after it
             _fsync(path.parent)
             _fsync(path.parent.parent)
 
@@ -199,15 +159,6 @@ class LocalBlobStore:
         return self._root / STAGING / key.replace("/", "%")
 
 
-def _after(buffers: list[memoryview], written: int) -> list[memoryview]:
-    """The buffers less their first `written` bytes."""
-    for index, buffer in enumerate(buffers):
-        if written < len(buffer):
-            return [buffer[written:], *buffers[index + 1 :]]
-        written -= len(buffer)
-    return []
-
-
 def _describe(path: Path, name: str) -> StoredObject:
     status = path.stat()
     return StoredObject(name, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
@@ -227,13 +178,3 @@ def _fsync(path: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
-
-
-@contextmanager
-def _storage_full_translated() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _FULL:
-            raise StorageFull() from error
-        raise

@@ -9,8 +9,9 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from ..blobs.store import ObjectNotFound
 from ..context import Hub
-from ..errors import InvalidRequest
+from ..errors import InvalidRequest, UploadNotFound
 from ..http_context import Caller, HubDep, RowId, Segment
 from ..metrics import RECEIVED
 from ..names import is_sha256
@@ -92,7 +93,10 @@ async def take_part(
 ) -> Part:
     """Store one part as it arrives, and count it; raises PartMismatch, StorageFull, UploadNotFound."""
     with await run_in_threadpool(staging.open_part, hub, found, plan) as writer:
-        received = await receive_part(body, writer, plan, sha256)
+        try:
+            received = await receive_part(body, writer, plan, sha256)
+        except ObjectNotFound:
+            raise UploadNotFound(found.row.id) from None  # it was completed while this part arrived once more
         # In threads of their own: a slow store must not use up those that answer everything else.
         await asyncio.to_thread(staging.finish_part, hub, found, writer)
     part = await run_in_threadpool(operations.note_part, hub, found, plan, received)
