@@ -68,6 +68,7 @@ class LocalBlobStore:
 
     limits = Limits()
     presigner = None
+    is_exclusive = True  # one hub holds the folder; its workers write other keys
 
     def __init__(self, root: Path) -> None:
         self._root = root

@@ -77,6 +77,7 @@ class MemoryBlobStore:
 
     limits = Limits()
     presigner = None
+    is_exclusive = True
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -127,6 +127,8 @@ class BlobStore(Protocol):
     """Objects under keys, which ``blobs/keys.py`` makes."""
 
     limits: Limits
+    is_exclusive: bool
+    """Whether this process is the only one that writes to what is staged here."""
 
     @property
     def presigner(self) -> Presigner | None:

@@ -157,8 +157,8 @@ async def put_part(number: int, request: Request, hub: HubDep, granted: GrantedU
     found = await run_in_threadpool(operations.find, hub, granted.caller, *granted.address)
     plan = operations.plan_receiving(found, number)
     check_part_length(plan, request.headers.get("content-length"))
-    part = await take_part(hub, found, plan, request.stream())
-    return Response(headers={"ETag": f'"{part.sha256}"'})
+    await take_part(hub, found, plan, request.stream(), in_order=True)
+    return Response(headers={"ETag": f'"{found.row.id}-{number}"'})
 
 
 @transfers.put("/uploads/{upload_id}")
@@ -168,7 +168,7 @@ async def put_whole(request: Request, hub: HubDep, granted: GrantedUpload) -> Re
     body = _Cut(request.stream())
     for number in range(found.part_count):
         plan = operations.plan_receiving(found, number)
-        await take_part(hub, found, plan, body.take(plan.nbytes))
+        await take_part(hub, found, plan, body.take(plan.nbytes), in_order=True)
     if await body.is_more():
         raise PartMismatch(f"the object has {found.row.nbytes} bytes, more arrived", nbytes=found.row.nbytes)
     await run_in_threadpool(completion.complete, hub, granted.caller, *granted.address)

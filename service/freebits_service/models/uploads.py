@@ -31,7 +31,7 @@ class Upload(Base):
 
 
 class UploadPart(Base):
-    """A part whose bytes are in the staging area."""
+    """A part whose bytes are in the staging area; `sha256` is empty for one that came in its turn (``in_order.py``)."""
 
     __tablename__ = "upload_part"
     upload_id: Mapped[str] = mapped_column(ForeignKey("upload.id", ondelete="CASCADE"), primary_key=True)

@@ -17,8 +17,9 @@ from ..metrics import RECEIVED
 from ..names import is_sha256
 from ..schemas import NewUpload, Part, PartUrls, Upload
 from . import completion, operations, staging
+from .in_order import IN_ORDER
 from .plan import PartPlan, check_part_length, parse_numbers
-from .receive import receive_part
+from .receive import receive_checked, receive_part
 from .staging import FoundUpload
 
 router = APIRouter(tags=["uploads"], prefix="/repos/{namespace}/{name}/uploads")
@@ -85,23 +86,42 @@ async def put_part(
     found = await run_in_threadpool(operations.find, hub, caller, namespace, name, upload_id)
     plan = operations.plan_receiving(found, number)
     check_part_length(plan, content_length)
-    return await take_part(hub, found, plan, request.stream(), x_part_sha256)
+    received = await take_part(hub, found, plan, request.stream(), x_part_sha256)
+    return Part(number=plan.number, nbytes=plan.nbytes, sha256=received)
 
 
 async def take_part(
-    hub: Hub, found: FoundUpload, plan: PartPlan, body: AsyncIterator[bytes], sha256: str | None = None
-) -> Part:
-    """Store one part as it arrives, and count it; raises PartMismatch, StorageFull, UploadNotFound."""
-    with await run_in_threadpool(staging.open_part, hub, found, plan) as writer:
+    hub: Hub,
+    found: FoundUpload,
+    plan: PartPlan,
+    body: AsyncIterator[bytes],
+    sha256: str | None = None,
+    *,
+    in_order: bool = False,
+) -> str:
+    """Store one part as it arrives, and count it; its SHA-256. Raises PartMismatch, StorageFull, UploadNotFound.
+
+    With `in_order` the sender means to send all parts one after another: then one has no digest of its own, and the
+    whole is hashed as they come, and the answer is empty.
+    """
+    with (
+        IN_ORDER.turn(found.row.id, plan.number, counts=in_order and hub.store.is_exclusive) as turn,
+        await run_in_threadpool(staging.open_part, hub, found, plan) as writer,
+    ):
         try:
-            received = await receive_part(body, writer, plan, sha256)
+            if turn.digest is not None:
+                await receive_part(body, writer, plan, turn.digest)
+                received = ""
+            else:
+                received = await receive_checked(body, writer, plan, sha256)
         except ObjectNotFound:
             raise UploadNotFound(found.row.id) from None  # it was completed while this part arrived once more
         # In threads of their own: a slow store must not use up those that answer everything else.
         await asyncio.to_thread(staging.finish_part, hub, found, writer)
-    part = await run_in_threadpool(operations.note_part, hub, found, plan, received)
-    RECEIVED.inc(part.nbytes)
-    return part
+        await run_in_threadpool(operations.note_part, hub, found, plan, received)
+        turn.is_kept = True
+    RECEIVED.inc(plan.nbytes)
+    return received
 
 
 @router.post("/{upload_id}/complete")

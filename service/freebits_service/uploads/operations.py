@@ -117,13 +117,12 @@ def presign_parts(
     return schemas.PartUrls(items=items, expires_in_s=lifetime_s)
 
 
-def note_part(hub: Hub, found: FoundUpload, plan: PartPlan, sha256: str) -> schemas.Part:
+def note_part(hub: Hub, found: FoundUpload, plan: PartPlan, sha256: str) -> None:
     """Count a part whose bytes are in the staging area; raises UploadNotFound when the upload is gone."""
     with hub.db.transaction() as session:
         expires_at = in_seconds(hub.settings.upload_ttl_s)
         if not queries.put_part(session, found.row.id, plan.number, plan.nbytes, sha256, expires_at):
             raise UploadNotFound(found.row.id)
-    return schemas.Part(number=plan.number, nbytes=plan.nbytes, sha256=sha256)
 
 
 def drop(hub: Hub, caller: Principal, namespace: str, name: str, upload_id: str) -> None:

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from ..blobs.store import Buffer, PartWriter
 from ..errors import PartMismatch
 from ..settings import MIB
+from .in_order import Hash
 from .plan import PartPlan
 
 BATCH_NBYTES = MIB
@@ -22,33 +23,34 @@ BATCH_NBYTES = MIB
 class _Sink:
     """Hashes and writes; runs in a thread, one batch at a time."""
 
-    def __init__(self, writer: PartWriter) -> None:
+    def __init__(self, writer: PartWriter, digest: Hash | None) -> None:
         self._writer = writer
-        self._hash = hashlib.sha256()
+        self._digest = digest
 
     def take(self, buffers: list[Buffer]) -> None:
         """Hash and write one batch; raises StorageFull."""
-        for buffer in buffers:
-            self._hash.update(buffer)
+        if self._digest is not None:
+            for buffer in buffers:
+                self._digest.update(buffer)
         self._writer.write(buffers)
 
-    def hexdigest(self) -> str:
-        """SHA-256 of all that was taken."""
-        return self._hash.hexdigest()
 
-
-async def receive_part(
-    body: AsyncIterator[bytes],
-    writer: PartWriter,
-    plan: PartPlan,
-    expected_sha256: str | None,
+async def receive_checked(
+    body: AsyncIterator[bytes], writer: PartWriter, plan: PartPlan, expected_sha256: str | None
 ) -> str:
-    """Write the body as one part; returns its SHA-256.
+    """Write the body as one part; returns its SHA-256. Raises what `receive_part` raises, and for a wrong digest."""
+    digest = hashlib.sha256()
+    await receive_part(body, writer, plan, digest)
+    return _check_digest(plan, digest.hexdigest(), expected_sha256)
 
-    Raises PartMismatch when it has another length or digest than announced, StorageFull. Whatever is raised,
-    the part does not count; its place in the staging area may hold some of its bytes, to be overwritten.
+
+async def receive_part(body: AsyncIterator[bytes], writer: PartWriter, plan: PartPlan, digest: Hash | None) -> None:
+    """Write the body as one part, and into `digest` if there is one.
+
+    Raises PartMismatch when it has another length than announced, StorageFull. Whatever is raised, the part does not
+    count; its place in the staging area may hold some of its bytes, to be overwritten.
     """
-    sink = _Sink(writer)
+    sink = _Sink(writer, digest)
     in_flight: asyncio.Task[None] | None = None
     try:
         async for batch in _batches(body, plan):
@@ -61,7 +63,6 @@ async def receive_part(
         if in_flight is not None and not in_flight.done():
             # The thread uses the writer, which the caller closes as soon as we return.
             await asyncio.wait([in_flight])
-    return _check_digest(plan, sink.hexdigest(), expected_sha256)
 
 
 async def _batches(body: AsyncIterator[bytes], plan: PartPlan) -> AsyncIterator[list[Buffer]]:

@@ -25,6 +25,7 @@ class S3BlobStore:
     """A `BlobStore` in the bucket of the settings."""
 
     limits = Limits(least_part_nbytes=5 * MIB, most_parts=10_000, largest_nbytes=5 << 40)
+    is_exclusive = False  # other replicas, and clients by presigned URLs
 
     def __init__(self, settings: Settings) -> None:
         self._connection: S3Connection = connect(settings)
