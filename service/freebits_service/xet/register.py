@@ -5,12 +5,12 @@
     known      one transaction: the user has uploaded this content, the blob is there    the content can be committed
 
 The bytes go straight into their object while they are verified; until the last step nothing names it, and a crash
-leaves an orphan. Memory is bounded by a part and some windows, whatever the size of the file.
+leaves an orphan. One thread unpacks chunks and compares their hashes, another one hashes the whole and writes. Memory
+is bounded by some windows, whatever the size of the file.
 """
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -20,8 +20,10 @@ from sqlalchemy.orm import Session
 
 from .. import schemas
 from ..accounts.principal import Principal, require_user
+from ..blobs.behind import WrittenBehind
+from ..blobs.files import StagedFile
 from ..blobs.keys import new_raw_key, upload_origin
-from ..blobs.store import ObjectNotFound, PartWriter
+from ..blobs.store import ObjectNotFound
 from ..context import Hub
 from ..errors import DigestMismatch, InvalidXet
 from ..models import Repo, Xorb
@@ -75,18 +77,22 @@ def _keep(hub: Hub, caller: Principal, repo: Repo, file: ShardFile, upload_id: s
 
 
 def _write(hub: Hub, caller: Principal, file: ShardFile, key: str, progress: Progress) -> None:
-    whole, done = hashlib.sha256(), 0
+    done = 0
     part_nbytes = hub.store.limits.part_nbytes_for(file.nbytes, hub.settings.part_nbytes)
-    with _Parts(hub, key, part_nbytes) as parts, _xorbs(hub, caller) as xorbs:
+    with (
+        StagedFile(hub.store, key, part_nbytes) as staged,
+        _xorbs(hub, caller) as xorbs,
+        WrittenBehind(staged) as behind,
+    ):
         for segment in file.segments:
             for chunk in _verified(xorbs.open(segment.xorb), segment):
-                whole.update(chunk)
-                parts.write(chunk)
+                behind.write(chunk)
                 done += len(chunk)
             progress(done)
-        parts.finish()
-    if whole.hexdigest() != file.sha256:
-        raise DigestMismatch(f"the chunks make a file of SHA-256 {whole.hexdigest()}, announced was {file.sha256}")
+        behind.finish()
+        staged.finish()
+        if staged.sha256 != file.sha256:
+            raise DigestMismatch(f"the chunks make a file of SHA-256 {staged.sha256}, announced was {file.sha256}")
 
 
 def _verified(xorb: OpenXorb, segment: Segment) -> Iterator[bytes]:
@@ -102,43 +108,6 @@ def _verified(xorb: OpenXorb, segment: Segment) -> Iterator[bytes]:
         raise InvalidXet(
             f"chunks {segment.first} to {segment.stop} of xorb {segment.xorb} are not those that the shard means"
         )
-
-
-class _Parts:
-    """Writes bytes as the parts of an object, each begun where the last one ended."""
-
-    def __init__(self, hub: Hub, key: str, part_nbytes: int) -> None:
-        self._hub, self._key, self._part_nbytes = hub, key, part_nbytes
-        self._number, self._left = 0, 0
-        self._writer: PartWriter | None = None
-
-    def __enter__(self) -> _Parts:
-        return self
-
-    def write(self, data: bytes) -> None:
-        """Append bytes; raises StorageFull."""
-        view = memoryview(data)
-        while view:
-            if self._writer is None:
-                offset = self._number * self._part_nbytes
-                self._writer = self._hub.store.write_part(self._key, self._number, offset)
-                self._number, self._left = self._number + 1, self._part_nbytes
-            self._writer.write([view[: self._left]])
-            taken = min(len(view), self._left)
-            view, self._left = view[taken:], self._left - taken
-            if not self._left:
-                self.finish()
-
-    def finish(self) -> None:
-        """The part at hand is whole."""
-        if self._writer is not None:
-            self._writer.finish()
-            self._writer.close()
-            self._writer = None
-
-    def __exit__(self, *_: object) -> None:
-        if self._writer is not None:
-            self._writer.close()
 
 
 class _Xorbs:
