@@ -13,6 +13,7 @@ KUBERNETES ?= 1.32
 # Releases of huggingface_hub that every test run tries, and the others.
 HF_CLIENTS := 0.36.2 1.0.1 1.19.0 2.4.0
 HF_MATRIX := 0.30.2 1.20.0 newest
+XET_MATRIX := 0.30.2-1.0.3 0.36.2-1.1.5 0.36.2-1.2.0 0.36.2-1.4.3
 MANIFESTS := $(filter-out %/kustomization.yaml,$(wildcard docker/kubernetes/*.yaml))
 
 .DEFAULT_GOAL := help
@@ -83,8 +84,8 @@ test-faults: setup  ## the fault tests in a loop of FREEBITS_TEST_ROUNDS (20)
 	for round in $$(seq $${FREEBITS_TEST_ROUNDS:-20}); do \
 	  echo "round $$round"; $(BIN)/python -m pytest -q -m fault -n $(TEST_PROCESSES) tests/service/faults tests/flows; done
 
-test-matrix: setup $(HF_MATRIX:%=$(VENV)/hf/%/.installed) $(VENV)/hf-libraries/.installed  ## all supported Hugging Face clients
-	$(BIN)/python -m pytest -q tests/service/hf/test_released_clients.py tests/service/hf/test_libraries.py
+test-matrix: setup $(HF_MATRIX:%=$(VENV)/hf/%/.installed) $(XET_MATRIX:%=$(VENV)/hf-xet/%/.installed) $(VENV)/hf-libraries/.installed  ## all supported Hugging Face clients
+	$(BIN)/python -m pytest -q tests/service/hf/test_released_clients.py tests/service/hf/test_libraries.py tests/service/hf/test_xet_clients.py
 
 bench-workers: $(VENV)/.minilm  ## jobs/s and statements per job with 1 and 2 workers on Postgres
 	$(BIN)/python tests/bench/bench_workers.py
@@ -127,6 +128,13 @@ $(VENV)/hf/%/.installed: $(VENV)/.tools
 	test -x $(VENV)/hf/$*/bin/python || $(PYTHON) -m venv $(VENV)/hf/$*
 	$(VENV)/hf/$*/bin/pip --disable-pip-version-check --quiet install \
 	  $(if $(filter newest,$*),huggingface_hub,huggingface_hub==$*) hf-xet
+	touch $@
+
+# A huggingface_hub with the hf-xet of its time, which asks at other paths.
+$(VENV)/hf-xet/%/.installed: $(VENV)/.tools
+	test -x $(VENV)/hf-xet/$*/bin/python || $(PYTHON) -m venv $(VENV)/hf-xet/$*
+	$(VENV)/hf-xet/$*/bin/pip --disable-pip-version-check --quiet install \
+	  huggingface_hub==$(word 1,$(subst -, ,$*)) hf-xet==$(word 2,$(subst -, ,$*))
 	touch $@
 
 # torch comes as a CPU build, before anything would fetch gigabytes of CUDA.

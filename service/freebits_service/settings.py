@@ -71,6 +71,9 @@ class Settings(BaseSettings):
     presign_s: int = Field(900, ge=1, le=3600, description="how long a presigned URL is good for, seconds")
     redirect_downloads: bool = Field(True, description="send readers to the store itself where it can take them")
     direct_uploads: bool = Field(True, description="let clients send parts to the store itself where it can take them")
+    xet_downloads_from_nbytes: int = Field(
+        64 * MIB, ge=1, description="Hugging Face clients get files of so many bytes and more by Xet, not by plain HTTP"
+    )
 
     upstream: str = Field("", description="hub whose repos are fetched on first use, like https://huggingface.co")
     upstream_token: SecretStr = Field(SecretStr(""), description="token to ask the upstream with (default: none)")

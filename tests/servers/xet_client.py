@@ -1,4 +1,7 @@
-"""Makes xorbs and shards as Xet clients do, and as they should not. Written from the protocol, not from the hub."""
+"""What Xet clients do, and what they should not do. Written from the protocol, not from the hub.
+
+Uploads: makes xorbs and shards. Downloads: reads files as they are described to clients.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,13 @@ import hashlib
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import urlsplit
 
+import httpx
 import lz4.frame
 from blake3 import blake3
+from hf_client import HfClient
 
 DATA_KEY = bytes.fromhex("6697f5775b9550de3135cbaca597181c9de421109beb2b58b4d0b04b93adf229")
 VERIFICATION_KEY = bytes.fromhex("7f1857d6ce56ed66127ff913e7a5c3f3a4cd26d5b5db49e64124987f28fb94c3")
@@ -139,3 +146,81 @@ def altered(file: MadeFile, **changes: object) -> MadeFile:
     """The file with its first segment changed."""
     first, *rest = file.segments
     return replace(file, segments=[replace(first, **changes), *rest])  # type: ignore[arg-type]
+
+
+def unpacked_chunks(xorb: bytes) -> list[bytes]:
+    """The chunks of some whole frames; here all come as they are."""
+    chunks, at = [], 0
+    while at < len(xorb):
+        version, scheme = xorb[at], xorb[at + 4]
+        packed, nbytes = (int.from_bytes(xorb[at + start : at + start + 3], "little") for start in (1, 5))
+        assert (version, scheme, packed) == (0, RAW, nbytes)
+        assert 0 < nbytes <= 2 * CHUNK_NBYTES
+        assert at + 8 + nbytes <= len(xorb), "the last frame is cut off"
+        chunks.append(xorb[at + 8 : at + 8 + nbytes])
+        at += 8 + nbytes
+    return chunks
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """Where the bytes of some chunks are: an address, and a range there whose last byte is inside."""
+
+    url: str
+    first: int
+    last: int
+
+
+@dataclass
+class XetReader:
+    """A client with a token to download from one repo."""
+
+    user: HfClient
+    repo: str
+    revision: str = "main"
+
+    def __post_init__(self) -> None:
+        reply = self.user.get(f"/api/models/{self.repo}/xet-read-token/{self.revision}")
+        assert reply.status_code == 200, reply.text
+        body = reply.json()
+        told = {name: reply.headers[name] for name in ("x-xet-access-token", "x-xet-token-expiration", "x-xet-cas-url")}
+        assert list(told.values()) == [body["accessToken"], str(body["exp"]), body["casUrl"]]
+        self.path, self.token = urlsplit(body["casUrl"]).path, body["accessToken"]
+
+    def ask(self, sha256: str, span: str | None = None, version: int = 2) -> httpx.Response:
+        """What a file is made of, or the bytes ``a-b`` of it."""
+        headers = {"Authorization": f"Bearer {self.token}"} | ({"Range": f"bytes={span}"} if span else {})
+        return self.user.http.get(f"{self.path}/v{version}/reconstructions/{sha256}", headers=headers)
+
+    def fetch(self, url: str, span: str | None = None) -> httpx.Response:
+        """Bytes of a xorb, by the address that was given for it and nothing else."""
+        return self.user.http.get(url, headers={"Range": f"bytes={span}"} if span else {})
+
+    def read(self, sha256: str, start: int = 0, stop: int | None = None, version: int = 2) -> bytes:
+        """The bytes ``[start, stop)`` of a file, or all of it."""
+        reply = self.ask(sha256, None if stop is None else f"{start}-{stop - 1}", version)
+        assert reply.status_code == 200, reply.text
+        body, parts = reply.json(), []
+        for term in body["terms"]:
+            fetch = fetch_of(body, term)
+            sent = self.fetch(fetch.url, f"{fetch.first}-{fetch.last}")
+            assert (sent.status_code, len(sent.content)) == (206, fetch.last - fetch.first + 1), sent.text[:300]
+            chunks = unpacked_chunks(sent.content)
+            assert len(chunks) == term["range"]["end"] - term["range"]["start"]
+            assert sum(map(len, chunks)) == term["unpacked_length"] <= 64 << 20
+            parts += chunks
+        data = b"".join(parts)[body["offset_into_first_range"] :]
+        return data if stop is None else data[: stop - start]
+
+
+def fetch_of(body: dict[str, Any], term: dict[str, Any]) -> Fetch:
+    """Where the chunks of a term are, by either version of an answer; exactly those."""
+    if "xorbs" in body:
+        [listed] = body["xorbs"][term["hash"]]
+        [found] = listed["ranges"]
+        chunks, bytes_of, url = found["chunks"], found["bytes"], listed["url"]
+    else:
+        [listed] = body["fetch_info"][term["hash"]]
+        chunks, bytes_of, url = listed["range"], listed["url_range"], listed["url"]
+    assert chunks == term["range"]
+    return Fetch(url, bytes_of["start"], bytes_of["end"])

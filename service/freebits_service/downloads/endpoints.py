@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from urllib.parse import quote
 
@@ -11,20 +11,20 @@ from starlette.concurrency import run_in_threadpool
 
 from freebits_codecs import MEDIA_TYPE
 
-from ..blobs.store import ObjectNotFound, ObjectReader
+from ..blobs.store import ObjectReader
 from ..context import Hub
-from ..errors import BlobDamaged
 from ..http_context import Caller, HubDep, Segment
 from ..mirror.fetches import Fetch
 from ..mirror.reading import answer_arriving, joined
-from .leases import OpenBlobs
-from .locate import Located, Representation, cache_control, content_type, locate, represent
+from .locate import Located, Representation, answer_for, cache_control, content_type, locate
 from .pace import Pace
 from .ranges import ByteRange, accepts, matches_none, parse_range, range_applies
 from .redirect import presign, redirect_headers, redirector
-from .stream import ObjectResponse, ReadAhead, pieces
+from .sending import look_twice, send_pieces
+from .stream import Piece, pieces
 
 router = APIRouter(tags=["downloads"])
+MoreHeaders = Callable[[Located], Mapping[str, str]]
 _BYTES = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
 
 
@@ -56,12 +56,25 @@ async def resolve(
     return await serve(request, hub, partial(locate, hub, caller, namespace, name, revision, path))
 
 
-async def serve(request: Request, hub: Hub, find: Callable[[], Located]) -> Response:
-    """Answer a GET or HEAD of the file that `find` finds, as it is asked for: whole, a range, plain, as a container."""
-    located = await run_in_threadpool(find)
+def no_more(_located: Located) -> Mapping[str, str]:
+    """No further headers."""
+    return {}
+
+
+async def serve(request: Request, hub: Hub, find: Callable[[], Located], more: MoreHeaders = no_more) -> Response:
+    """Answer a GET or HEAD of the file that `find` finds, as it is asked for: whole, a range, plain, as a container.
+
+    `more` gives headers of a file beyond those that every answer has.
+    """
+    return await look_twice(find, lambda located: located.blob, partial(_answer, request, hub, find, more))
+
+
+async def _answer(
+    request: Request, hub: Hub, find: Callable[[], Located], more: MoreHeaders, located: Located
+) -> Response:
     wants_container = accepts(request.headers.get("accept"), MEDIA_TYPE)
-    answer = represent(located, wants_container)
-    headers = _headers(located, answer, wants_container)
+    answer = answer_for(located, wants_container)
+    headers = {**_headers(located, answer, wants_container), **more(located)}
     if matches_none(request.headers.get("if-none-match"), answer.etag):
         return Response(status_code=304, headers=headers)
     if request.method == "HEAD":
@@ -70,21 +83,11 @@ async def serve(request: Request, hub: Hub, find: Callable[[], Located]) -> Resp
     if located.awaited_by is not None:
         fetch = await joined(request, located)
         # It may be here by now: then it is found anew.
-        return await (_follow(request, fetch, answer, span, headers) if fetch else serve(request, hub, find))
+        return await (_follow(request, fetch, answer, span, headers) if fetch else serve(request, hub, find, more))
     if presigner := redirector(hub, answer, request.headers.get("if-range")):
         location = await run_in_threadpool(presign, presigner, located, answer)
         return Response(status_code=307, headers={**redirect_headers(headers), "Location": location})
-    try:
-        return await _stream(request, hub, located, answer, span, headers)
-    except ObjectNotFound:
-        # The worker swapped and the collector collected between our look and our open: look once more.
-        located = await run_in_threadpool(find)
-        answer = represent(located, wants_container)
-        headers = _headers(located, answer, wants_container)
-        try:
-            return await _stream(request, hub, located, answer, _requested(request, answer), headers)
-        except ObjectNotFound:
-            raise BlobDamaged(located.blob.sha256) from None
+    return await _stream(request, hub, located, answer, span, headers)
 
 
 def _requested(request: Request, answer: Representation) -> ByteRange | None:
@@ -103,16 +106,11 @@ async def _stream(
 ) -> Response:
     span = requested or ByteRange(0, answer.nbytes)
     status = _describe_span(headers, answer, requested)
-    reader = await run_in_threadpool(hub.store.open, answer.key)
-    pace = Pace(request.app.state.read_ahead)
-    close = _leased(request.app.state.open_blobs, located.blob.id, reader)
-    source = ReadAhead(pieces(reader, located.blob, answer, span, pace), request.app.state.readers, pace)
-    try:
-        await source.begin()
-    except BaseException:
-        source.when_idle(close)
-        raise
-    return ObjectResponse(source, close, status_code=status, headers=headers)
+
+    def make(reader: ObjectReader, pace: Pace) -> Iterator[Piece]:
+        return pieces(reader, located.blob, answer, span, pace)
+
+    return await send_pieces(request, hub, located.blob, answer.key, make, status_code=status, headers=headers)
 
 
 async def _follow(
@@ -130,17 +128,6 @@ def _describe_span(headers: dict[str, str], answer: Representation, requested: B
     headers["Content-Range"] = f"bytes {requested.start}-{requested.stop - 1}/{answer.nbytes}"
     headers["Content-Length"] = str(requested.stop - requested.start)
     return 206
-
-
-def _leased(open_blobs: OpenBlobs, blob_id: int, reader: ObjectReader) -> Callable[[], None]:
-    """Count the reader; the returned function ends it."""
-    open_blobs.opened(blob_id)
-
-    def close() -> None:
-        reader.close()
-        open_blobs.closed(blob_id)
-
-    return close
 
 
 def _headers(located: Located, answer: Representation, wants_container: bool) -> dict[str, str]:

@@ -88,11 +88,15 @@ def _awaited_by(session: Session, repo: Repo, blob: Blob) -> AwaitedBy | None:
     return AwaitedBy(repo.id, Address(repo.kind, repo.namespace, repo.name))
 
 
-def represent(located: Located, wants_container: bool) -> Representation:
-    """The container for who asks for it and when there is one; the plain bytes otherwise. Raises BlobDamaged."""
-    blob = located.blob
+def answer_for(located: Located, wants_container: bool) -> Representation:
+    """What is sent for a file: the plain bytes as they come if they are awaited. Raises BlobDamaged."""
     if located.awaited_by is not None:
-        return Representation("", "raw", blob.nbytes, f'"{blob.sha256}"')
+        return Representation("", "raw", located.blob.nbytes, f'"{located.blob.sha256}"')
+    return represent(located.blob, wants_container)
+
+
+def represent(blob: Blob, wants_container: bool) -> Representation:
+    """The container for who asks for it and when there is one; the plain bytes otherwise. Raises BlobDamaged."""
     if blob.damaged_at is not None:
         raise BlobDamaged(blob.sha256)
     if blob.container_key is None:

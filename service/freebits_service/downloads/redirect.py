@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from ..blobs.store import Presentation, Presigner
 from ..context import Hub
+from ..models import Blob
 from .locate import Located, Representation, content_type
 
 _OF_THE_BODY = frozenset({"Accept-Ranges", "Content-Disposition", "Content-Type"})
@@ -18,8 +19,16 @@ _OF_THE_BODY = frozenset({"Accept-Ranges", "Content-Disposition", "Content-Type"
 
 def redirector(hub: Hub, answer: Representation, if_range: str | None) -> Presigner | None:
     """Who makes the URL if the store answers a GET; not one with If-Range: the store compares with its own ETag."""
-    may_be = hub.settings.redirect_downloads and answer.form != "decoded" and if_range is None
-    return hub.store.presigner if may_be else None
+    return _presigner(hub) if answer.form != "decoded" and if_range is None else None
+
+
+def sends_raw_bytes(hub: Hub, blob: Blob) -> bool:
+    """Whether the store itself answers who wants the plain bytes."""
+    return blob.container_key is None and _presigner(hub) is not None
+
+
+def _presigner(hub: Hub) -> Presigner | None:
+    return hub.store.presigner if hub.settings.redirect_downloads else None
 
 
 def presign(presigner: Presigner, located: Located, answer: Representation) -> str:

@@ -46,6 +46,11 @@ def repo_url(request: Request, kind: str, full_name: str) -> str:
     return f"{base_of(request)}/{FOLDERS[kind]}{full_name}"
 
 
+def api_url(request: Request, kind: str, full_name: str) -> str:
+    """Where the API for a repo begins."""
+    return f"{base_of(request)}/api/{kind}s/{full_name}"
+
+
 def commit_url(request: Request, kind: str, full_name: str, commit: str) -> str:
     """The address of a commit, from which clients take its id."""
     return f"{repo_url(request, kind, full_name)}/commit/{commit}"

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..blobs.git import git_blob_id
 from ..models import Blob, Commit, Repo
-from ..trees.pages import Leaf
+from ..xet.offers import file_name
 
 Json = dict[str, Any]
 
@@ -28,11 +28,12 @@ def pointer(sha256: str, nbytes: int) -> bytes:
     return f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {nbytes}\n".encode()
 
 
-def file_entry(path: str, file: Blob | Leaf) -> Json:
-    """A file in a listing of a tree."""
+def file_entry(path: str, file: Blob, *, by_xet: bool) -> Json:
+    """A file in a listing of a tree; `by_xet` says to clients that they are to download it so."""
     text = pointer(file.sha256, file.nbytes)
     lfs = {"oid": file.sha256, "size": file.nbytes, "pointerSize": len(text)}
-    return {"type": "file", "oid": git_blob_id(text), "size": file.nbytes, "path": path, "lfs": lfs}
+    entry = {"type": "file", "oid": git_blob_id(text), "size": file.nbytes, "path": path, "lfs": lfs}
+    return {**entry, "xetHash": file_name(file)} if by_xet else entry
 
 
 def folder_entry(path: str, commit: str) -> Json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from functools import partial
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
@@ -12,15 +12,18 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from .. import models
+from ..commits.queries import find_blobs
+from ..context import Hub
 from ..downloads.endpoints import serve
-from ..downloads.locate import locate
+from ..downloads.locate import Located, locate
 from ..errors import InvalidRequest, PathNotFound, TooLarge
 from ..http_context import Caller, HubDep, Segment
 from ..names import check_path
 from ..repos.operations import readable_repo, resolve_revision
 from ..trees.operations import find_files, list_files, list_folder
 from ..trees.pages import ancestors
-from .addresses import Kind, next_page
+from ..xet.offers import is_offered, offer, offered_among
+from .addresses import Kind, api_url, next_page
 from .bodies import Json, file_entry, folder_entry
 
 router = APIRouter(prefix="/{namespace}/{name}", include_in_schema=False)
@@ -53,19 +56,27 @@ def list_tree(
         commit = resolve_revision(session, repo, revision)
         listing = list_files if recursive else list_folder
         found: Sequence[tuple[str, models.Blob | None]] = listing(session, commit.tree_id, folder, cursor, limit + 1)
+        offered = offered_among(hub, session, repo, [blob for _, blob in found if blob is not None])
     if folder and cursor is None and (not found or found[0][0] == folder):
         raise PathNotFound(folder, revision, commit.digest)
     if len(found) > limit:
         response.headers["Link"] = next_page(request, found[limit - 1][0])
     seen = {folder, *ancestors(folder), *ancestors(cursor or "")}  # their folders were on the page before
-    return _entries(found[:limit], seen, commit.digest) if recursive else _flat(found[:limit], commit.digest)
+    if recursive:
+        return _entries(found[:limit], seen, commit.digest, offered)
+    return _flat(found[:limit], commit.digest, offered)
 
 
-def _flat(found: Sequence[tuple[str, models.Blob | None]], commit: str) -> list[Json]:
-    return [folder_entry(path[:-1], commit) if blob is None else file_entry(path, blob) for path, blob in found]
+def _flat(found: Sequence[tuple[str, models.Blob | None]], commit: str, offered: Set[int]) -> list[Json]:
+    return [
+        folder_entry(path[:-1], commit) if blob is None else file_entry(path, blob, by_xet=blob.id in offered)
+        for path, blob in found
+    ]
 
 
-def _entries(found: Sequence[tuple[str, models.Blob | None]], seen: set[str], commit: str) -> list[Json]:
+def _entries(
+    found: Sequence[tuple[str, models.Blob | None]], seen: set[str], commit: str, offered: Set[int]
+) -> list[Json]:
     """Recursive listings show folders, too: each before the first of its files."""
     entries: list[Json] = []
     for path, blob in found:
@@ -73,7 +84,7 @@ def _entries(found: Sequence[tuple[str, models.Blob | None]], seen: set[str], co
         seen.update(new)
         entries += [folder_entry(folder, commit) for folder in new]
         if blob is not None:
-            entries.append(file_entry(path, blob))
+            entries.append(file_entry(path, blob, by_xet=blob.id in offered))
     return entries
 
 
@@ -88,7 +99,7 @@ async def paths_info(
         with hub.db.snapshot() as session:
             repo = readable_repo(session, caller, namespace, name, kind)
             commit = resolve_revision(session, repo, revision)
-            return _infos(session, commit, paths)
+            return _infos(hub, session, repo, commit, paths)
 
     return await run_in_threadpool(look)
 
@@ -112,12 +123,15 @@ async def _asked_paths(request: Request) -> list[str]:
     return [path.strip("/") for path in paths]
 
 
-def _infos(session: Session, commit: models.Commit, paths: Sequence[str]) -> list[Json]:
+def _infos(hub: Hub, session: Session, repo: models.Repo, commit: models.Commit, paths: Sequence[str]) -> list[Json]:
     files = find_files(session, commit.tree_id, paths)
+    blobs = find_blobs(session, list({leaf.sha256 for leaf in files.values()}))
+    offered = offered_among(hub, session, repo, list(blobs.values()))
     infos = []
     for path in dict.fromkeys(paths):
         if path in files:
-            infos.append(file_entry(path, files[path]))
+            blob = blobs[files[path].sha256]
+            infos.append(file_entry(path, blob, by_xet=blob.id in offered))
         elif path and list_files(session, commit.tree_id, path, None, 1):
             infos.append(folder_entry(path, commit.digest))
     return infos
@@ -137,4 +151,10 @@ async def resolve(
     kind: Kind,
 ) -> Response:
     """A file of a revision, whole or one range of it."""
-    return await serve(request, hub, partial(locate, hub, caller, namespace, name, revision, path, kind))
+
+    def offered(located: Located) -> Mapping[str, str]:
+        if located.awaited_by is not None or not is_offered(hub, located.blob):
+            return {}
+        return offer(f"{api_url(request, kind, f'{namespace}/{name}')}/xet-read-token/{located.commit}", located.blob)
+
+    return await serve(request, hub, partial(locate, hub, caller, namespace, name, revision, path, kind), offered)

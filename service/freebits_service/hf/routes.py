@@ -6,6 +6,7 @@ from fastapi import Depends, FastAPI
 
 from ..mirror import short_names
 from ..mirror.reading import bring_first
+from ..xet import download_endpoints as xet_downloads
 from ..xet import endpoints as xet
 from ..xet import xorb_endpoints as xorbs
 from . import files, lfs, missing, refs, repos, uploads
@@ -26,6 +27,7 @@ def install(app: FastAPI) -> None:
     app.include_router(lfs.transfers)
     app.include_router(xet.router)
     app.include_router(xorbs.router)
+    app.include_router(xet_downloads.router)
     for prefix in ("/datasets", "/spaces", ""):
         app.include_router(lfs.batches, prefix=prefix)
         app.include_router(files.downloads, prefix=prefix, dependencies=[Depends(bring_first)])

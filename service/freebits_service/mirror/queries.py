@@ -80,6 +80,15 @@ def is_awaited(session: Session, repo_id: int, blob_id: int) -> bool:
     return session.get(UpstreamFile, (repo_id, blob_id)) is not None
 
 
+def awaited_among(session: Session, repo: Repo, blob_ids: Sequence[int]) -> set[int]:
+    """Those of the blobs that the repo has by name only."""
+    awaited: set[int] = set()
+    for some in batches(blob_ids) if repo.mirrored_at is not None else ():
+        statement = select(UpstreamFile.blob_id).where(UpstreamFile.repo_id == repo.id)
+        awaited.update(session.scalars(statement.where(UpstreamFile.blob_id.in_(some))))
+    return awaited
+
+
 def forget_awaited(session: Session, repo_id: int, blob_ids: Collection[int]) -> None:
     """The repo has these contents themselves."""
     for some in batches(list(blob_ids)):

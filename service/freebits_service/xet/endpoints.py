@@ -1,4 +1,4 @@
-"""HTTP for Xet uploads: a token from the hub, then shards to the address that came with it."""
+"""HTTP for Xet: tokens from the hub to upload and to download with, then shards to the address that came with one."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from ..hf.bodies import Json
 from ..hf.missing import refuse_pull_requests
 from ..http_context import Caller, HubDep, Segment
 from ..http_errors import STATUS
-from ..repos.operations import writable_repo
+from ..repos.operations import readable_repo, resolve_revision, writable_repo
 from ..settings import MIB
 from .epochs import current_epoch
 from .register import register
-from .requests import MAX_SHARD_NBYTES, WRITE, Writer, announced_nbytes
+from .requests import MAX_SHARD_NBYTES, READ, WRITE, Writer, announced_nbytes
 from .shards import read_files
 
 TOKEN_S = 3600
@@ -50,8 +50,30 @@ def write_token(
     """A token to upload to this repo with, and where: the two halves of the client read body and headers."""
     with hub.db.snapshot() as session:
         repo = writable_repo(session, caller, namespace, name, kind)
+    return _token(request, caller, Grant(WRITE, repo.full_name, revision))
+
+
+@tokens.get("/xet-read-token/{revision}")
+def read_token(
+    *,
+    namespace: Segment,
+    name: Segment,
+    revision: Segment,
+    request: Request,
+    hub: HubDep,
+    caller: Caller,
+    kind: Kind,
+) -> Response:
+    """A token to download what this repo holds."""
+    with hub.db.snapshot() as session:
+        repo = readable_repo(session, caller, namespace, name, kind)
+        resolve_revision(session, repo, revision)
+    return _token(request, caller, Grant(READ, repo.full_name, revision))
+
+
+def _token(request: Request, caller: Principal, grant: Grant) -> Response:
     grants: Grants = request.app.state.grants
-    token, expires_at = grants.sign(caller, Grant(WRITE, repo.full_name, revision), TOKEN_S)
+    token, expires_at = grants.sign(caller, grant, TOKEN_S)
     url = f"{base_of(request)}/xet/{current_epoch()}"
     headers = {"X-Xet-Access-Token": token, "X-Xet-Token-Expiration": str(expires_at), "X-Xet-Cas-Url": url}
     body = {"accessToken": token, "exp": expires_at, "casUrl": url}

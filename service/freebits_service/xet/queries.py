@@ -1,4 +1,4 @@
-"""Statements over xorbs."""
+"""Statements over xorbs, and over the files that are given as xorbs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from ..clock import now
-from ..models import Xorb
+from ..models import Blob, RepoBlob, Xorb
 
 
 def keep_xorb(session: Session, user_id: int, xorb_hash: str, key: str, nbytes: int, until: datetime) -> str:
@@ -33,3 +33,9 @@ def find_xorb(session: Session, user_id: int, xorb_hash: str) -> Xorb | None:
     """A xorb of this user that has not expired."""
     statement = select(Xorb).where(Xorb.user_id == user_id, Xorb.hash == xorb_hash, Xorb.expires_at > now())
     return session.scalar(statement)
+
+
+def held_blob(session: Session, repo_id: int, sha256: str) -> Blob | None:
+    """Content that a repo holds."""
+    statement = select(Blob).join(RepoBlob, RepoBlob.blob_id == Blob.id)
+    return session.scalar(statement.where(RepoBlob.repo_id == repo_id, Blob.sha256 == sha256))

@@ -1,4 +1,4 @@
-"""Who sends what to the address for Xet uploads."""
+"""Who may send to the address for Xet, and who may read there."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from ..errors import InvalidXet, TooLarge
 from ..http_context import granted
 from ..settings import MIB
 
-WRITE = "xet-write"
+WRITE, READ = "xet-write", "xet-read"
+BYTES = "xet-bytes"
 MAX_SHARD_NBYTES = 80 * MIB
 _BYTES = re.compile(r"/xet/[^/]+/(v1/xorbs/[^/]+/[^/]+|v[12]/shards)")
 
@@ -23,12 +24,21 @@ def takes_bytes(path: str) -> bool:
     return _BYTES.fullmatch(path) is not None
 
 
-def _writer(request: Request) -> tuple[Principal, Grant]:
+def _shown(request: Request, purpose: str) -> tuple[Principal, Grant]:
     """Whoever the token in the request was made for, and the repo."""
-    return granted(request, request.headers.get("authorization", "").removeprefix("Bearer "), WRITE)
+    return granted(request, request.headers.get("authorization", "").removeprefix("Bearer "), purpose)
+
+
+def _writer(request: Request) -> tuple[Principal, Grant]:
+    return _shown(request, WRITE)
+
+
+def _reader(request: Request) -> tuple[Principal, Grant]:
+    return _shown(request, READ)
 
 
 Writer = Annotated[tuple[Principal, Grant], Depends(_writer)]
+Reader = Annotated[tuple[Principal, Grant], Depends(_reader)]
 
 
 def announced_nbytes(request: Request, limit: int) -> int:

@@ -20,7 +20,7 @@ from ..settings import MIB
 MAX_XORB_NBYTES = 64 * MIB + 2 * MIB  # of the chunks 64 MiB, and room for headers of incompressible ones
 MAX_CHUNK_NBYTES = 128 * 1024
 _MAX_PACKED_NBYTES = 2 * MAX_CHUNK_NBYTES
-_HEADER_NBYTES = 8
+HEADER_NBYTES = 8
 _WINDOW_NBYTES = MIB
 AS_IT_IS, LZ4, GROUPED_LZ4 = 0, 1, 2
 
@@ -57,7 +57,7 @@ class Xorb:
         """The chunks ``[first, stop)``; raises InvalidXet."""
         for number in range(first, stop):
             offset, header = self._find(number)
-            yield unpack(self._bytes(offset + _HEADER_NBYTES, header.packed_nbytes), header.scheme, header.nbytes)
+            yield unpack(self._bytes(offset + HEADER_NBYTES, header.packed_nbytes), header.scheme, header.nbytes)
 
     def close(self) -> None:
         """Let go of the object."""
@@ -68,9 +68,9 @@ class Xorb:
         while True:
             last = len(self._offsets) - 1
             at = min(number, last)
-            header = _Header.parse(self._bytes(self._offsets[at], _HEADER_NBYTES))
+            header = _Header.parse(self._bytes(self._offsets[at], HEADER_NBYTES))
             if at == last:
-                self._offsets.append(self._offsets[at] + _HEADER_NBYTES + header.packed_nbytes)
+                self._offsets.append(self._offsets[at] + HEADER_NBYTES + header.packed_nbytes)
             if at == number:
                 return self._offsets[at], header
 

@@ -38,6 +38,21 @@ def test_everything_that_a_client_does(version: str, served: Any, tmp_path: Path
     check(version, served.url, tmp_path)
 
 
+@pytest.fixture(scope="module")
+def served_by_xet(make_lasting_process: Callable[..., Any]) -> Any:
+    """A hub that offers every file by Xet."""
+    served = make_lasting_process("--xet-downloads-from-nbytes", "1", name="by-xet")
+    served.start()
+    return served
+
+
+@pytest.mark.parametrize("version", [IN_EVERY_RUN[0], IN_EVERY_RUN[-1]])
+def test_the_same_by_xet(version: str, served_by_xet: Any, tmp_path: Path) -> None:
+    """Where all that has a byte is downloaded by Xet."""
+    check(version, served_by_xet.url, tmp_path)
+    assert "/v2/reconstructions/" in served_by_xet.log()
+
+
 @pytest.mark.parametrize("engine_name", ["postgres"], indirect=True)
 @pytest.mark.parametrize("version", [IN_EVERY_RUN[0], IN_EVERY_RUN[-1]])
 def test_the_same_in_production(

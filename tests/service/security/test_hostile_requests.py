@@ -108,6 +108,9 @@ def test_any_path(port: int) -> None:
     @example("GET", "/", ["admin", "private", "resolve", "main", "weights.bin"])
     @example("GET", "/admin/model/resolve/", ["..", "..", "private", "resolve", "main", "weights.bin"])
     @example("GET", "/lfs/", ["objects", "a" * 64 + "?grant=x"])
+    @example("GET", "/xet/1/v1/", ["files", "a" * 64, "xorbs", "0?grant=x"])
+    @example("GET", "/xet/1/v1/", ["files", "a" * 64, "xorbs", "9" * 40 + "?grant=a.b.c"])
+    @example("GET", "/xet/1/v1/", ["reconstructions", "%00"])
     @example("POST", "/api/models/admin/private/", ["paths-info", "main"])
     @example("POST", "/", ["admin", "private.git", "info", "lfs", "objects", "batch"])
     def no_failure(method: str, below: str, parts: list[str]) -> None:

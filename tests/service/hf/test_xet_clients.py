@@ -1,0 +1,124 @@
+"""Released versions of huggingface_hub with hf-xet download from a hub process: by Xet where that is offered."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from freebits_codecs import encode
+
+ENVIRONMENTS = Path(sys.prefix) / "hf"
+OLDER_XETS = Path(sys.prefix) / "hf-xet"  # those of `make test-matrix`
+OLDEST, NEWEST = "0.36.2", "2.4.0"
+CHECKS = Path(__file__).with_name("xet_download_checks.py")
+TOKEN = "admin-token-of-the-tests"
+KEPT = ("PATH", "LANG", "TMPDIR", "SSL_CERT_FILE")
+CONTENT = random.Random(8).randbytes(1 << 20) * 70 + b"the end"  # more than one xorb
+START, STOP = 66_000_003, 70_000_011  # across the border of two xorbs
+
+
+@dataclass
+class Downloading:
+    """A hub process that offers all files by Xet, with one stored raw and one stored encoded."""
+
+    served: Any
+
+    def run(self, client: Path, path: str, home: Path, **variables: str) -> tuple[dict[str, str], list[str]]:
+        """What a client gets, by the way it came, and the paths of its requests."""
+        environment = {name: os.environ[name] for name in KEPT if name in os.environ} | variables
+        environment |= {"HF_ENDPOINT": self.served.url, "HF_TOKEN": TOKEN, "HOME": str(home)}
+        before = len(self.served.log().splitlines())
+        command = [client / "bin" / "python", CHECKS, "admin/m", path, str(START), str(STOP)]
+        ran = subprocess.run(
+            command, env=environment, cwd=home, capture_output=True, text=True, timeout=300, check=False
+        )
+        assert ran.returncode == 0, f"{ran.stderr[-4000:]}\n{self.served.log()[-4000:]}"
+        lines = [json.loads(line) for line in self.served.log().splitlines()[before:]]
+        requests = [line for line in lines if line["event"] == "request" and line["method"] == "GET"]
+        return json.loads(ran.stdout.splitlines()[-1]), [line["path"] for line in requests]
+
+
+@pytest.fixture(scope="module")
+def downloading(make_lasting_process: Callable[..., Any]) -> Downloading:
+    """The same hub for all tests."""
+    served = make_lasting_process("--xet-downloads-from-nbytes", "100000", "--no-worker")
+    served.flags += ["--part-nbytes", str(32 << 20)]
+    served.start()
+    with httpx.Client(base_url=f"{served.url}/api/v1", headers={"Authorization": f"Bearer {TOKEN}"}) as http:
+        reply = http.post("/repos", json={"name": "admin/m", "visibility": "private"})
+        assert reply.status_code == 201, reply.text
+        raw = CONTENT[::-1]
+        files = {"raw.bin": (raw, raw), "encoded.bin": (CONTENT, encode(CONTENT, sha256=True))}
+        operations = [{"op": "add", "path": path, **_upload(http, *file)} for path, file in files.items()]
+        body = {"branch": "main", "parent": None, "message": "test", "operations": operations}
+        assert http.post("/repos/admin/m/commits", json=body).status_code == 201
+    return Downloading(served)
+
+
+def _upload(http: httpx.Client, content: bytes, stored: bytes) -> dict[str, Any]:
+    facts = {"sha256": hashlib.sha256(content).hexdigest(), "nbytes": len(content)}
+    body = {
+        **facts,
+        "encoding": "identity" if stored is content else "freebits",
+        "stored_nbytes": len(stored),
+        "stored_sha256": hashlib.sha256(stored).hexdigest(),
+    }
+    upload = http.post("/repos/admin/m/uploads", json=body).json()
+    for number in range(upload["part_count"]):
+        part = stored[number * upload["part_nbytes"] :][: upload["part_nbytes"]]
+        url = f"/repos/admin/m/uploads/{upload['id']}/parts/{number}"
+        assert http.put(url, content=part, timeout=60).status_code == 200
+    assert http.post(f"/repos/admin/m/uploads/{upload['id']}/complete", timeout=60).status_code == 200
+    return facts
+
+
+@pytest.mark.parametrize(("version", "protocol"), [(OLDEST, ""), (NEWEST, ""), (NEWEST, "1")])
+@pytest.mark.parametrize("path", ["raw.bin", "encoded.bin"])
+def test_downloads_by_xet(downloading: Downloading, tmp_path: Path, version: str, protocol: str, path: str) -> None:
+    """Every byte is right, and none of the file came by plain HTTP; by both versions of reconstructions."""
+    content = CONTENT[::-1] if path == "raw.bin" else CONTENT
+    variables = {"HF_XET_CLIENT_RECONSTRUCTION_API_VERSION": protocol} if protocol else {}
+    found, paths = downloading.run(ENVIRONMENTS / version, path, tmp_path, **variables)
+    whole = hashlib.sha256(content).hexdigest()
+    assert found.pop("range") == hashlib.sha256(content[START:STOP]).hexdigest()
+    assert set(found.values()) == {whole}
+    assert set(found) >= {"file", "snapshot"}
+    assert not [asked for asked in paths if "/resolve/" in asked and asked.endswith(path)]
+    described = [asked for asked in paths if asked.endswith(f"/reconstructions/{whole}")]
+    assert {asked.split("/")[3] for asked in described} == {f"v{protocol or 2}"}
+    for number in (0, 1):
+        assert [asked for asked in paths if asked.endswith(f"/files/{whole}/xorbs/{number}")]
+
+
+@pytest.mark.parametrize(
+    "client", [path.parent for path in OLDER_XETS.glob("*/.installed")], ids=lambda path: path.name
+)
+@pytest.mark.parametrize("path", ["raw.bin", "encoded.bin"])
+def test_downloads_by_older_xets(downloading: Downloading, tmp_path: Path, client: Path, path: str) -> None:
+    """Which ask at paths that had no version yet."""
+    content = CONTENT[::-1] if path == "raw.bin" else CONTENT
+    found, paths = downloading.run(client, path, tmp_path)
+    whole = hashlib.sha256(content).hexdigest()
+    assert {found["file"], found["snapshot"]} == {whole}
+    assert not [asked for asked in paths if "/resolve/" in asked and asked.endswith(path)]
+    assert [asked for asked in paths if asked.endswith(f"/files/{whole}/xorbs/1")]
+
+
+@pytest.mark.parametrize("version", [OLDEST, NEWEST])
+def test_downloads_by_plain_http(downloading: Downloading, tmp_path: Path, version: str) -> None:
+    """Stay possible: a client that is told to, or has no hf-xet, never asks for anything of Xet."""
+    found, paths = downloading.run(ENVIRONMENTS / version, "encoded.bin", tmp_path, HF_HUB_DISABLE_XET="1")
+    assert set(found.values()) == {hashlib.sha256(CONTENT).hexdigest()}
+    assert [asked for asked in paths if "/resolve/" in asked and asked.endswith("/encoded.bin")]
+    assert not [asked for asked in paths if "xet" in asked]
