@@ -90,20 +90,31 @@ def measure(folder: Path, nbytes: int, rounds: int) -> dict[str, tuple[list[floa
         plain.append(plain_s)
         hub.append(hub_s)
 
-    with plainest_hub(files, digests) as plain, running_hub(folder / "served", flags=BY_XET) as hub:
+    with (
+        plainest_hub(files, digests) as plain,
+        plainest_hub(files, digests, kept=folder) as writing,
+        running_hub(folder / "served", flags=BY_XET) as hub,
+    ):
         url = f"http://{hub.address}"
         for number in range(rounds):
             by_lfs, by_xet = f"admin/lfs-{number}", f"admin/xet-{number}"
             sunk_s = lfs.seconds(plain, "upload", "bench/files", str(files))
+            written_s = lfs.seconds(writing, "upload", "bench/files", str(files))
             # Other bytes each time, or the hub would know them.
             for path in files.iterdir():
                 with path.open("r+b") as file:
                     file.write(f"{number:04}lfs".encode())
-            note("upload by LFS", sunk_s, lfs.seconds(url, "upload", by_lfs, str(files)))
+            took = lfs.seconds(url, "upload", by_lfs, str(files))
+            note("upload by LFS, beside one that forgets it", sunk_s, took)
+            note("upload by LFS, beside one that writes it", written_s, took)
+            for name in digests:  # or that would take time from the next upload
+                hub.wait_until_encoded(by_lfs, name)
             for path in files.iterdir():
                 with path.open("r+b") as file:
                     file.write(f"{number:04}xet".encode())
-            note("upload by Xet", sunk_s, xet.seconds(url, "upload", by_xet, str(files)))
+            took = xet.seconds(url, "upload", by_xet, str(files))
+            note("upload by Xet, beside one that forgets it", sunk_s, took)
+            note("upload by Xet, beside one that writes it", written_s, took)
             digests.update({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files.iterdir()})
             plain_s = xet.download(plain, "bench/files", digests)
             note("download as it was sent, by HTTP", plain_s, xet.download(url, by_xet, digests, **BY_HTTP))

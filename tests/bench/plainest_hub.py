@@ -1,12 +1,15 @@
 """The plainest server that `hf upload` and `hf download` work against: a sink for LFS, and files sent by the kernel.
 
-It keeps nothing, checks nothing, hashes nothing and knows one user; files come from one folder. What a hub does beyond
-that is what a comparison with it shows.
+It checks nothing, hashes nothing and knows one user; files come from one folder. What is uploaded it forgets, or writes
+to a file whose bytes the kernel may keep in memory for as long as it likes. What a hub does beyond that is what a
+comparison with it shows.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +26,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     folder: Path
     digests: Mapping[str, str]
+    kept: Path | None
 
     def do_POST(self) -> None:
         """Creation, announcements, the LFS batch, the commit."""
@@ -46,10 +50,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._json({"errors": [], "warnings": []})
 
     def do_PUT(self) -> None:
-        """Read a body and forget it."""
+        """Read a body, and forget or write it."""
         left, window = int(self.headers["Content-Length"]), memoryview(bytearray(SINK_NBYTES))
-        while left:
-            left -= self.rfile.readinto(window[: min(left, SINK_NBYTES)])  # type: ignore[attr-defined]
+        with open(os.devnull, "wb") if self.kept is None else tempfile.TemporaryFile(dir=self.kept) as file:
+            while left:
+                received = self.rfile.readinto(window[: min(left, SINK_NBYTES)])  # type: ignore[attr-defined]
+                file.write(window[:received])
+                left -= received
         self.send_response(200)
         self.send_header("ETag", '"sunk"')
         self.send_header("Content-Length", "0")
@@ -107,9 +114,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def plainest_hub(folder: Path, digests: Mapping[str, str]) -> Iterator[str]:
-    """Serve the files of `folder`, whose SHA-256 are `digests`; the endpoint."""
-    handler = type("Handler", (_Handler,), {"folder": folder, "digests": digests})
+def plainest_hub(folder: Path, digests: Mapping[str, str], kept: Path | None = None) -> Iterator[str]:
+    """Serve the files of `folder`, whose SHA-256 are `digests`; uploads go to files in `kept`. The endpoint."""
+    handler = type("Handler", (_Handler,), {"folder": folder, "digests": digests, "kept": kept})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
