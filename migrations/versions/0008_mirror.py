@@ -17,6 +17,7 @@ MOMENT = sa.DateTime(timezone=True)
 def upgrade() -> None:
     """Add columns that may be empty, and a table that the release before does not look at."""
     op.add_column("repo", sa.Column("mirrored_at", MOMENT, nullable=True))
+    op.add_column("repo", sa.Column("upstream_open", sa.Boolean(), nullable=True))
     op.add_column("blob", sa.Column("git_oid", sa.String(40), nullable=True))
     op.create_table(
         "upstream_file",
@@ -31,4 +32,5 @@ def downgrade() -> None:
     op.drop_table("upstream_file")
     # In place: making the table anew, as a batch does on SQLite, would take the rows that refer to it with it.
     op.drop_column("blob", "git_oid")
+    op.drop_column("repo", "upstream_open")
     op.drop_column("repo", "mirrored_at")

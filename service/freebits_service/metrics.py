@@ -18,6 +18,10 @@ RUNNING = Gauge("freebits_http_requests_running", "Requests being answered now."
 SENT = Counter("freebits_http_sent_bytes", "Bytes of answers.", registry=PROCESS)
 RECEIVED = Counter("freebits_upload_received_bytes", "Bytes of upload parts that were kept.", registry=PROCESS)
 
+LOOKUPS = Counter("freebits_upstream_lookups", "Revisions looked up on the upstream.", ("outcome",), registry=PROCESS)
+FETCHES = Counter("freebits_upstream_fetches", "Files fetched from the upstream.", ("outcome",), registry=PROCESS)
+FETCHED = Counter("freebits_upstream_received_bytes", "Bytes of files that the upstream sent.", registry=PROCESS)
+
 _FAST_TO_SLOW = (0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60)
 DATABASE_SECONDS = Histogram(
     "freebits_database_seconds", "Time of a statement.", ("operation",), buckets=_FAST_TO_SLOW, registry=PROCESS

@@ -5,97 +5,63 @@
 Whole commands, with the start of Python and all hashing by the client; the servers take turns, the best of the rounds
 counts. Clients from 1.20 on upload by Xet, which the plainest server does not have: that row is beside LFS by the last
 release that uses it. The hub has every file verified and committed when `hf upload` ends.
-Downloads go by plain HTTP and by Xet; from which size on the hub offers the latter is decided by this.
+Downloads go by plain HTTP and by Xet; from which size on the hub offers the latter is decided by this. On one machine
+client and server share the cores, so that all a server does is added to what the client does; over a limited link it is
+done while bytes are on their way.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
-import shutil
-import subprocess
-import sys
 import tempfile
-import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from data import benchmark_file
+from hf_command import FILES, Client, make_folder
+from limited_link import Link, limited_link
 from machine import machine_line
 from plainest_hub import plainest_hub
-from running_hub import TOKEN, running_hub
+from running_hub import RunningHub, running_hub
 
-ENVIRONMENTS = Path(sys.prefix) / "hf"
+Times = dict[str, tuple[list[float], list[float]]]
 LFS_CLIENT, XET_CLIENT = "1.19.0", "2.4.0"
-FILES = 4
 SIZES_MIB = (8, 16, 32, 64, 128, 256, 1024)
 SHORT_ROUNDS = 3  # times the rounds for these: they are short, and noise is not
 BY_XET = ("--xet-downloads-from-nbytes", "1")  # what the hub offers so, the client takes so, unless it is told not to
 BY_HTTP = {"HF_HUB_DISABLE_XET": "1"}
 
 
-def make_folder(folder: Path, nbytes: int) -> dict[str, str]:
-    """Files of different weights, and their SHA-256."""
-    data, digests = benchmark_file(nbytes // FILES).read_bytes()[: nbytes // FILES], {}
-    folder.mkdir()
-    for number in range(FILES):
-        content = number.to_bytes(8, "little") + data[8:] if number else data
-        (folder / f"part-{number}.bin").write_bytes(content)
-        digests[f"part-{number}.bin"] = hashlib.sha256(content).hexdigest()
-    return digests
+@contextmanager
+def servers(folder: Path, digests: dict[str, str], link: Link) -> Iterator[tuple[str, str, str, RunningHub]]:
+    """The plainest servers that forget and that write, and a hub: their addresses for a client, and the hub."""
+    files = folder / "files"
+    with ExitStack() as held:
+        ports = [
+            held.enter_context(plainest_hub(files, digests, link.server_host)),
+            held.enter_context(plainest_hub(files, digests, link.server_host, kept=folder)),
+        ]
+        hub = held.enter_context(running_hub(folder / "served", link.server_host, flags=BY_XET))
+        forgetting, writing, served = (f"http://{held.enter_context(link.to(port))}" for port in (*ports, hub.port))
+        yield forgetting, writing, served, hub
 
 
-class Client:
-    """The `hf` command of one release, with a home of its own for each command."""
-
-    def __init__(self, version: str, scratch: Path) -> None:
-        self._hf = ENVIRONMENTS / version / "bin" / "hf"
-        self._scratch = scratch
-        if not self._hf.exists():
-            raise SystemExit(f"no huggingface_hub {version} in {ENVIRONMENTS}: make setup")
-
-    def seconds(self, endpoint: str, *arguments: str, **variables: str) -> float:
-        """How long a command takes."""
-        home = self._scratch / "home"
-        shutil.rmtree(home, ignore_errors=True)
-        home.mkdir(parents=True)
-        environment = {"PATH": "/usr/bin:/bin", "HOME": str(home), "HF_ENDPOINT": endpoint, "HF_TOKEN": TOKEN}
-        environment |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_UPDATE_CHECK": "1", **variables}
-        begun = time.monotonic()
-        ran = subprocess.run([self._hf, *arguments], env=environment, capture_output=True, text=True, check=False)
-        took = time.monotonic() - begun
-        if ran.returncode:
-            raise RuntimeError(f"hf {arguments}: {ran.stdout[-1000:]}{ran.stderr[-3000:]}")
-        return took
-
-    def download(self, endpoint: str, repo: str, digests: dict[str, str], **variables: str) -> float:
-        """A download, whose bytes are compared afterwards."""
-        target = self._scratch / "downloaded"
-        shutil.rmtree(target, ignore_errors=True)
-        took = self.seconds(endpoint, "download", repo, "--local-dir", str(target), **variables)
-        for name, digest in digests.items():
-            if hashlib.sha256((target / name).read_bytes()).hexdigest() != digest:
-                raise AssertionError(f"{name} came back changed")
-        return took
-
-
-def measure(folder: Path, nbytes: int, rounds: int) -> dict[str, tuple[list[float], list[float]]]:
+def measure(folder: Path, nbytes: int, rounds: int, link: Link) -> Times:
     """Seconds at the plainest server and at the hub, by what is done."""
     files = folder / "files"
     digests = make_folder(files, nbytes)
-    lfs, xet = Client(LFS_CLIENT, folder / "lfs"), Client(XET_CLIENT, folder / "xet")
-    found: dict[str, tuple[list[float], list[float]]] = {}
+    lfs = Client(LFS_CLIENT, folder / "lfs", link.client)
+    xet = Client(XET_CLIENT, folder / "xet", link.client)
+    found: Times = {}
 
     def note(what: str, plain_s: float, hub_s: float) -> None:
         plain, hub = found.setdefault(what, ([], []))
         plain.append(plain_s)
         hub.append(hub_s)
 
-    with (
-        plainest_hub(files, digests) as plain,
-        plainest_hub(files, digests, kept=folder) as writing,
-        running_hub(folder / "served", flags=BY_XET) as hub,
-    ):
-        url = f"http://{hub.address}"
+    with servers(folder, digests, link) as (plain, writing, url, hub):
         for number in range(rounds):
             by_lfs, by_xet = f"admin/lfs-{number}", f"admin/xet-{number}"
             sunk_s = lfs.seconds(plain, "upload", "bench/files", str(files))
@@ -147,20 +113,27 @@ def compare(folder: Path, rounds: int) -> dict[int, tuple[float, float]]:
     return found
 
 
+def show(title: str, found: Times) -> None:
+    print(f"\n{title}\n\n| `hf` | plainest server s | this hub s | hub / plainest |\n|---|---:|---:|---:|")
+    for what, (plain, hub) in found.items():
+        print(f"| {what} | {min(plain):.2f} | {min(hub):.2f} | {min(hub) / min(plain):.2f} |")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--gib", type=float, default=1)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--mbit", type=float, default=1000, help="speed of the limited link")
     arguments = parser.parse_args()
     nbytes = int(arguments.gib * (1 << 30))
+    print(f"{machine_line()}; {nbytes / 1e9:.2f} GB in {FILES} files, best of {arguments.rounds}")
     with tempfile.TemporaryDirectory(prefix="freebits-bench-") as folder:
-        found = measure(Path(folder), nbytes, arguments.rounds)
+        show("on one machine", measure(Path(folder), nbytes, arguments.rounds, Link("none", "127.0.0.1", (), 0)))
+    with tempfile.TemporaryDirectory(prefix="freebits-bench-") as folder, limited_link(arguments.mbit * 1e6) as link:
+        title = f"over a link of {arguments.mbit:.0f} Mbit/s ({link.kind}), one round"
+        show(title, measure(Path(folder), nbytes, 1, link))
     with tempfile.TemporaryDirectory(prefix="freebits-bench-") as folder:
         by_size = compare(Path(folder), SHORT_ROUNDS * arguments.rounds)
-    print(f"{machine_line()}; {nbytes / 1e9:.2f} GB in {FILES} files, best of {arguments.rounds}\n")
-    print("| `hf` | plainest server s | this hub s | hub / plainest |\n|---|---:|---:|---:|")
-    for what, (plain, hub) in found.items():
-        print(f"| {what} | {min(plain):.2f} | {min(hub):.2f} | {min(hub) / min(plain):.2f} |")
     print("\n| one encoded file of MiB | by HTTP s | by Xet s | Xet / HTTP |\n|---:|---:|---:|---:|")
     for mib, (http_s, xet_s) in by_size.items():
         print(f"| {mib} | {http_s:.2f} | {xet_s:.2f} | {xet_s / http_s:.2f} |")

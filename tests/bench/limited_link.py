@@ -21,7 +21,10 @@ BURST_S, LEAST_BURST_NBYTES = 0.002, 32 << 10
 
 @dataclass(frozen=True)
 class Link:
-    """`server_host` is where a server has to listen, `client` what a client's command has to begin with."""
+    """`server_host` is where a server has to listen, `client` what a client's command has to begin with.
+
+    With no limit, of kind ``none``, both are on this machine.
+    """
 
     kind: str
     server_host: str
@@ -30,7 +33,7 @@ class Link:
 
     def to(self, port: int) -> AbstractContextManager[str]:
         """The host and port under which a client finds the server's `port`."""
-        if self.client:
+        if self.client or not self.bits_per_s:
             return nullcontext(f"{self.server_host}:{port}")
         return self._through_proxy(port)
 

@@ -114,13 +114,13 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def plainest_hub(folder: Path, digests: Mapping[str, str], kept: Path | None = None) -> Iterator[str]:
-    """Serve the files of `folder`, whose SHA-256 are `digests`; uploads go to files in `kept`. The endpoint."""
+def plainest_hub(folder: Path, digests: Mapping[str, str], host: str, kept: Path | None = None) -> Iterator[int]:
+    """Serve the files of `folder`, whose SHA-256 are `digests`; uploads go to files in `kept`. The port."""
     handler = type("Handler", (_Handler,), {"folder": folder, "digests": digests, "kept": kept})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = ThreadingHTTPServer((host, 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield server.server_port
     finally:
         server.shutdown()
         server.server_close()

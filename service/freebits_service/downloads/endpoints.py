@@ -14,7 +14,7 @@ from freebits_codecs import MEDIA_TYPE
 from ..blobs.store import ObjectReader
 from ..context import Hub
 from ..http_context import Caller, HubDep, Segment
-from ..mirror.fetches import Fetch
+from ..mirror.fetch import Fetch
 from ..mirror.reading import answer_arriving, joined
 from .locate import Located, Representation, answer_for, cache_control, content_type, locate
 from .pace import Pace

@@ -21,6 +21,7 @@ from ..accounts.principal import Principal
 from ..accounts.queries import find_namespace
 from ..context import Hub
 from ..errors import InvalidName, ServiceError, UpstreamUnavailable
+from ..metrics import LOOKUPS
 from ..names import DEFAULT_BRANCH, RESERVED_NAMESPACES, check_ref_name, check_segment, is_commit_id
 from ..repos.queries import find_commit, find_ref, find_repo
 from .address import Address
@@ -28,6 +29,7 @@ from .fetches import Fetches
 from .full_names import FullNames
 from .revisions import make_known
 from .upstream import NotThere, Upstream
+from .via import may_ask
 
 log = structlog.get_logger()
 PATIENCE_S = 4.0  # for an upstream that is asked whether something newer is there; clients give up a HEAD after 10 s
@@ -87,21 +89,21 @@ class Mirror:
         self._slots = asyncio.Semaphore(LOOKUPS_AT_ONCE)
         self._away_until = 0.0
 
-    async def bring(self, caller: Principal, wanted: Wanted) -> None:
+    async def bring(self, caller: Principal, wanted: Wanted, via: str) -> None:
         """Have the revision here if the upstream has it; whether it is here then, the reader finds out.
 
         Raises UpstreamUnavailable, UpstreamWrong when it is not here and that cannot be told.
         """
-        if wanted in self._remembered:
+        if wanted in self._remembered or not may_ask(via):
             return
         state = await run_in_threadpool(_state, self._hub, wanted)
         if state is _State.OURS:
             self._remembered.note(wanted, self._hub.settings.upstream_refresh_s)
         elif state is _State.HERE:
             with suppress(ServiceError, TimeoutError):  # what is here is served; the log has what went wrong
-                await asyncio.wait_for(asyncio.shield(self._lookup(wanted)), PATIENCE_S)
+                await asyncio.wait_for(asyncio.shield(self._lookup(wanted, via)), PATIENCE_S)
         elif caller.user_id is not None or not self._hub.settings.upstream_users_only:
-            await asyncio.shield(self._lookup(wanted))
+            await asyncio.shield(self._lookup(wanted, via))
 
     async def close(self) -> None:
         """Give up what is going on."""
@@ -112,22 +114,22 @@ class Mirror:
         await self.fetches.close()
         await self._upstream.close()
 
-    def _lookup(self, wanted: Wanted) -> asyncio.Task[None]:
+    def _lookup(self, wanted: Wanted, via: str) -> asyncio.Task[None]:
         """The lookup that is going on, or a new one; raises UpstreamUnavailable when none can be made now."""
         if wanted not in self._running:
             if time.monotonic() < self._away_until:
                 raise UpstreamUnavailable("the upstream did not answer a moment ago; try again in a while")
             if len(self._running) >= MAX_LOOKUPS:
                 raise UpstreamUnavailable("too many lookups on the upstream at once; try again in a while")
-            self._running[wanted] = asyncio.create_task(self._look(wanted))
+            self._running[wanted] = asyncio.create_task(self._look(wanted, via))
             self._running[wanted].add_done_callback(lambda done: self._ended(wanted, done))
         return self._running[wanted]
 
-    async def _look(self, wanted: Wanted) -> None:
+    async def _look(self, wanted: Wanted, via: str) -> None:
         async with self._slots:
             for address in wanted.addresses():
                 try:
-                    await make_known(self._hub, self._upstream, address, wanted.revision)
+                    await make_known(self._hub, self._upstream, address, wanted.revision, via)
                     return
                 except NotThere:
                     log.debug("not on the upstream", path=address.api, revision=wanted.revision)
@@ -135,6 +137,7 @@ class Mirror:
     def _ended(self, wanted: Wanted, done: asyncio.Task[None]) -> None:
         del self._running[wanted]
         failure = None if done.cancelled() else done.exception()
+        LOOKUPS.labels("ok" if failure is None else type(failure).__name__).inc()
         if failure is None:
             self._remembered.note(wanted, self._hub.settings.upstream_refresh_s)
         elif isinstance(failure, UpstreamUnavailable):

@@ -12,9 +12,9 @@ from ..db import batches, insert_missing
 from ..models import Blob, Ref, Repo, RepoBlob, UpstreamFile
 
 
-def note_compared(session: Session, repo_id: int) -> None:
-    """The repo was compared with the upstream's at this moment."""
-    session.execute(update(Repo).where(Repo.id == repo_id).values(mirrored_at=now()))
+def note_compared(session: Session, repo_id: int, *, is_open: bool) -> None:
+    """The repo was compared with the upstream's at this moment, which everybody may read there or not."""
+    session.execute(update(Repo).where(Repo.id == repo_id).values(mirrored_at=now(), upstream_open=is_open))
 
 
 def add_remote_blobs(session: Session, sizes: Sequence[tuple[str, int]]) -> None:

@@ -17,7 +17,7 @@ from ..downloads.ranges import ByteRange
 from ..errors import UpstreamUnavailable
 from ..hf.addresses import kind_of
 from ..http_context import Caller, unquote_segment
-from .fetches import Fetch
+from .fetch import Fetch
 from .lookups import Mirror, Wanted, wanted_revision
 
 FIRST_BYTES_S = 5.0  # so long an error can still be told with its status; clients give up after 10 s of silence
@@ -36,7 +36,8 @@ async def bring_first(request: Request, caller: Caller) -> None:
         return
     kind = None if path.startswith("/api/v1/") else kind_of(request)
     revision = wanted_revision(named.get("revision"))
-    await mirror.bring(caller, Wanted(kind, named["namespace"], named["name"], revision))
+    wanted = Wanted(kind, named["namespace"], named["name"], revision)
+    await mirror.bring(caller, wanted, request.headers.get("via", ""))
 
 
 async def joined(request: Request, located: Located) -> Fetch | None:

@@ -32,7 +32,7 @@ from ..context import Hub
 from ..errors import InvalidPath, UpstreamWrong
 from ..models import Blob, Commit, Repo
 from ..names import DEFAULT_BRANCH, check_path, check_ref_name, is_commit_id
-from ..repos.queries import add_repo, find_commit, find_repo
+from ..repos.queries import add_repo, find_commit, find_repo, set_visibility
 from ..settings import MIB
 from ..trees.operations import store_edited
 from ..trees.pages import Changes, Leaf
@@ -57,12 +57,12 @@ class _File:
     git_oid: str | None = None
 
 
-async def make_known(hub: Hub, upstream: Upstream, address: Address, revision: str) -> None:
+async def make_known(hub: Hub, upstream: Upstream, address: Address, revision: str, via: str) -> None:
     """Have the revision here as it is on the upstream now; raises NotThere, UpstreamUnavailable, UpstreamWrong."""
-    described = await upstream.describe(address, revision)
+    described = await upstream.describe(address, revision, via)
     ref = None if is_commit_id(revision) else check_ref_name(revision)
     kind = "tag" if ref not in {None, DEFAULT_BRANCH} and await upstream.is_tag(address, revision) else "branch"
-    if await run_in_threadpool(_move_ref, hub, address, described.sha, kind, ref):
+    if await run_in_threadpool(_move_ref, hub, address, described, kind, ref):
         return
     listed = await upstream.files(address, described.sha, hub.settings.max_commit_operations)
     if not listed:
@@ -71,24 +71,28 @@ async def make_known(hub: Hub, upstream: Upstream, address: Address, revision: s
     await run_in_threadpool(_keep, hub, address, described, files, kind, ref)
 
 
-def _move_ref(hub: Hub, address: Address, commit: str, kind: str, ref: str | None) -> bool:
+def _move_ref(hub: Hub, address: Address, described: Described, kind: str, ref: str | None) -> bool:
     """Whether the commit is known already; then the ref is at it from now on."""
 
     def move(session: Session) -> bool:
         repo = find_repo(session, address.namespace, address.name)
-        known = find_commit(session, repo.id, commit) if repo is not None else None
+        known = find_commit(session, repo.id, described.sha) if repo is not None else None
         if repo is None or known is None or repo.mirrored_at is None:
             return False
-        _set_ref(session, repo, known, kind, ref)
+        _compared(session, repo, described, known, kind, ref)
         return True
 
     return hub.db.run(move)
 
 
-def _set_ref(session: Session, repo: Repo, commit: Commit, kind: str, ref: str | None) -> None:
+def _compared(session: Session, repo: Repo, described: Described, commit: Commit, kind: str, ref: str | None) -> None:
+    """The ref is at the commit; a repo that was closed on the upstream since the last time is closed here, too."""
     if ref is not None:
         queries.set_ref(session, repo.id, kind, ref, commit.id)
-    queries.note_compared(session, repo.id)
+    if repo.upstream_open and not described.is_open:
+        set_visibility(session, repo.id, "private")
+        record(session, "", "repo.change", repo.full_name, visibility="private")
+    queries.note_compared(session, repo.id, is_open=described.is_open)
 
 
 async def _fetched_if_short(
@@ -178,7 +182,8 @@ def _keep(hub: Hub, address: Address, described: Described, files: Sequence[_Fil
                 f"the upstream lists files that cannot lie beside each other: {error.message}"
             ) from None
         commit = find_commit(session, repo.id, described.sha)
-        _set_ref(session, repo, commit or add_commit(session, _commit(hub, repo, described, tree_id)), kind, ref)
+        commit = commit or add_commit(session, _commit(hub, repo, described, tree_id))
+        _compared(session, repo, described, commit, kind, ref)
         return unneeded
 
     for key in hub.db.run(keep):  # run again when somebody else keeps the same at this moment
@@ -196,7 +201,7 @@ def _repo(session: Session, address: Address, described: Described) -> Repo | No
     ensure_namespace(session, address.namespace, "mirror")
     visibility = "public" if described.is_open else "private"
     repo = add_repo(session, address.namespace, address.name, visibility, address.kind, DEFAULT_BRANCH)
-    queries.note_compared(session, repo.id)
+    queries.note_compared(session, repo.id, is_open=described.is_open)
     record(session, "", "repo.mirror", repo.full_name, visibility=visibility)
     return repo
 

@@ -6,7 +6,7 @@ compared with the size and digest that it announced. Answers are bounded before 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TypeVar
 from urllib.parse import quote
@@ -18,6 +18,7 @@ from ..errors import UpstreamUnavailable, UpstreamWrong
 from ..settings import MIB, Settings
 from .address import PATHS, Address
 from .schemas import Described, Listed, Named, Refs
+from .via import extended
 
 CONNECT_S = 4.0
 SILENCE_S = 20.0  # without a byte, an answer counts as lost
@@ -46,10 +47,13 @@ class Upstream:
             max_redirects=MAX_REDIRECTS,
         )
 
-    async def describe(self, address: Address, revision: str) -> Described:
-        """A repo at a revision; raises NotThere, UpstreamUnavailable, UpstreamWrong."""
+    async def describe(self, address: Address, revision: str, via: str = "") -> Described:
+        """A repo at a revision; raises NotThere, UpstreamUnavailable, UpstreamWrong.
+
+        `via` says through which hubs the question came: one that mirrors this one must not ask it back.
+        """
         path = f"{address.api}/revision/{quote(revision, safe='')}"
-        return self._parsed(TypeAdapter(Described), *await self._json(path))
+        return self._parsed(TypeAdapter(Described), *await self._json(path, headers={"Via": extended(via)}))
 
     async def full_name(self, kind: str, name: str) -> str:
         """``namespace/name`` of a repo that goes by its last name alone; raises what `describe` raises."""
@@ -95,10 +99,12 @@ class Upstream:
         """Close its connections."""
         await self._client.aclose()
 
-    async def _json(self, path: str, params: httpx.QueryParams | None = None) -> tuple[httpx.Response, bytes]:
+    async def _json(
+        self, path: str, params: httpx.QueryParams | None = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[httpx.Response, bytes]:
         body = bytearray()
         try:
-            async with self._client.stream("GET", self.url + path, params=params) as response:
+            async with self._client.stream("GET", self.url + path, params=params, headers=headers) as response:
                 self._require(response)
                 async for chunk in response.aiter_bytes():
                     body += chunk

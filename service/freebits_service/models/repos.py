@@ -18,6 +18,7 @@ class Repo(Base):
     constraint, and nobody finds the repo by a name. Once the collector takes it apart (`purging`) it cannot come back.
 
     `mirrored_at` is when the repo was last compared with the upstream's of that name; None for one of this hub's own.
+    `upstream_open` says whether everybody could read that one then.
     """
 
     __tablename__ = "repo"
@@ -38,6 +39,7 @@ class Repo(Base):
     deleted_name: Mapped[str | None] = mapped_column(String(96))
     purging: Mapped[bool] = mapped_column(server_default=false())
     mirrored_at: Mapped[datetime | None]
+    upstream_open: Mapped[bool | None]
 
     @property
     def full_name(self) -> str:

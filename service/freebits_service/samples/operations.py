@@ -112,12 +112,12 @@ def _content(sample: Counted) -> Iterator[Metric]:
     logical = GaugeMetricFamily("freebits_blob_logical_bytes", "Bytes of the original files.", labels=["state"])
     stored = GaugeMetricFamily("freebits_blob_stored_bytes", "Bytes of the objects served.", labels=["state"])
     saved = 0
-    for state in ("raw", "encoding", "encoded"):
+    for state in ("raw", "encoding", "encoded", "remote"):
         blobs, nbytes, kept = sample["blobs"].get(state, (0, 0, 0))
         count.add_metric([state], blobs)
         logical.add_metric([state], nbytes)
         stored.add_metric([state], kept)
-        saved += nbytes - kept
+        saved += 0 if state == "remote" else nbytes - kept  # what is on the upstream only is not saved by encoding
     yield from (count, logical, stored)
     yield GaugeMetricFamily("freebits_saved_bytes", "Bytes the store does not hold thanks to encoding.", value=saved)
     ended = GaugeMetricFamily("freebits_jobs_ended", "Jobs that are over, by state.", labels=["state"])

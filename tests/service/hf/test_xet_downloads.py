@@ -17,9 +17,9 @@ from freebits_service.xet import download_endpoints
 from freebits_service.xet.layout import CHUNK_NBYTES, FRAME_NBYTES, XORB_NBYTES
 
 Push = Callable[..., str]
+# What of this depends on the database is in test_xet_access.py.
+pytestmark = pytest.mark.parametrize("engine_name", ["sqlite"], indirect=True)
 CONTENT = b"".join(number.to_bytes(4, "little") for number in range(900_000))  # 3.6 MB: 28 chunks, 4 windows
-
-
 BORDERS = [1, 7, CHUNK_NBYTES - 1, CHUNK_NBYTES, CHUNK_NBYTES + 1, 9 * CHUNK_NBYTES, len(CONTENT)]
 
 
@@ -37,7 +37,6 @@ def test_files_of_border_sizes(push: Push, client: Any, hf: HfClient, repo: str,
                 assert reader.read(sha256, start, stop) == content[start:stop], (nbytes, start, stop)
 
 
-@pytest.mark.parametrize("engine_name", ["sqlite"], indirect=True)
 def test_files_of_several_xorbs(
     push: Push, make_hub: Callable[..., Hub], make_client: Callable[[Hub], Any], form: str
 ) -> None:

@@ -119,6 +119,22 @@ def test_an_upstream_that_is_away(served: Any, line: Line, repo: str, commit: st
     assert absent[0].headers["retry-after"]
 
 
+def test_hubs_that_mirror_each_other(make_process: Callable[..., Any], connect: Callable[..., Any]) -> None:
+    """What one has the other finds; what neither has is not there, at once."""
+    one = make_process("--no-worker", "--upstream-refresh-s", "0", name="one")
+    other = make_process("--no-worker", "--upstream-refresh-s", "0", "--upstream", one.url, name="other")
+    one.flags += ["--upstream", other.url]
+    for each in (one, other):
+        each.start()
+    client = connect(one)
+    client.push(client.new_repo("open/mine"), {"x": WEIGHTS})
+    for each in (other, one):
+        assert httpx.get(f"{each.url}/open/mine/resolve/main/x", timeout=30).content == WEIGHTS
+        begun = time.monotonic()
+        assert httpx.get(f"{each.url}/open/unknown/resolve/main/x", timeout=30).status_code == 404
+        assert time.monotonic() - begun < 3
+
+
 @pytest.mark.fault
 def test_the_mirror_is_killed(served: Any, line: Line, repo: str, commit: str) -> None:
     """With -9 while a file arrives: nothing is left of it, and the next reader gets it."""

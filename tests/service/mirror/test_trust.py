@@ -13,6 +13,9 @@ from upstream import COMMIT, Listing, listing_upstream
 from freebits_service.context import Hub
 from freebits_service.models import Blob, Repo
 
+# What of this depends on the database is in test_reading.py, too.
+pytestmark = pytest.mark.parametrize("engine_name", ["sqlite"], indirect=True)
+
 SHORT, LARGE = b"short words", b"large words " * 10_000
 
 
@@ -89,7 +92,6 @@ def test_short_files_by_the_sha1_of_git(mirror: tuple[Hub, Any], listing: Listin
     ],
     ids=str,
 )
-@pytest.mark.parametrize("engine_name", ["sqlite"], indirect=True)
 def test_lies_about_a_revision(mirror: tuple[Hub, Any], listing: Listing, lie: dict[str, Any]) -> None:
     """A listing that cannot be, or bytes that are not those listed: told as what it is, and nothing is kept."""
     hub = mirror[0]
@@ -101,7 +103,6 @@ def test_lies_about_a_revision(mirror: tuple[Hub, Any], listing: Listing, lie: d
 
 
 @pytest.mark.parametrize("sent", [b"x" * len(LARGE), LARGE + b"more"], ids=["other", "more"])
-@pytest.mark.parametrize("engine_name", ["sqlite"], indirect=True)
 def test_other_bytes_than_announced(mirror: tuple[Hub, Any], listing: Listing, sent: bytes) -> None:
     """Nobody gets all of a wrong file, and nothing of it is kept; when the upstream is right again, so is the hub."""
     hub, hf = mirror[0], reader(mirror)
@@ -199,6 +200,17 @@ def test_repos_of_one_name(mirror: tuple[Hub, Any], listing: Listing) -> None:
     assert hf.get("/api/models/unknown").json()["code"] == "REPO_NOT_FOUND"
     for odd in ("/api/models/..%2Fx", "/%2Fx/resolve/main/y", "/a%0d%0ab/resolve/main/y"):
         assert hf.get(odd).status_code in {404, 422}
+
+
+def test_closed_there_later(mirror: tuple[Hub, Any], listing: Listing) -> None:
+    """What was open and is closed there is closed here when that is seen; what an admin opens after that stays open."""
+    _, admin = mirror
+    assert reader(mirror).get("/a/b/resolve/main/model.bin").content == LARGE
+    listing.facts["private"] = True
+    assert reader(mirror).get("/api/models/a/b/revision/main").status_code == 404
+    assert reader(mirror).get("/a/b/resolve/main/model.bin").status_code == 404
+    assert admin.request("PATCH", "/repos/a/b", json={"visibility": "public"}).status_code == 200
+    assert reader(mirror).get("/a/b/resolve/main/model.bin").content == LARGE
 
 
 def test_users_only(make_mirror: Callable[..., tuple[Hub, Any]], listing: Listing) -> None:
