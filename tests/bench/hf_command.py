@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 from data import benchmark_file
 from running_hub import TOKEN
 
@@ -17,11 +18,15 @@ FILES = 4
 
 
 def make_folder(folder: Path, nbytes: int) -> dict[str, str]:
-    """Files of different weights, and their SHA-256."""
-    data, digests = benchmark_file(nbytes // FILES).read_bytes()[: nbytes // FILES], {}
+    """Files of weights in which no two stretches are the same, and their SHA-256.
+
+    The weights of one model in another order for each file: a client that sends equal chunks once finds none.
+    """
+    weights = np.frombuffer(benchmark_file(nbytes // FILES).read_bytes()[: nbytes // FILES], np.uint16)
+    digests = {}
     folder.mkdir()
     for number in range(FILES):
-        content = number.to_bytes(8, "little") + data[8:] if number else data
+        content = np.random.default_rng(number).permutation(weights).tobytes()
         (folder / f"part-{number}.bin").write_bytes(content)
         digests[f"part-{number}.bin"] = hashlib.sha256(content).hexdigest()
     return digests
