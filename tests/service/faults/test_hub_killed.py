@@ -1,6 +1,6 @@
 """kill -9 of the hub at random moments of upload and encoding: no committed byte is lost, and the work is finished.
 
-``FREEBITS_TEST_KILL_ROUNDS`` sets the number of kills (8 by default).
+``FREEBITS_TEST_KILL_ROUNDS`` sets the number of kills (5 by default).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pytest
 from pusher import Pusher, check, stop_and_check
 
 pytestmark = pytest.mark.fault
-ROUNDS = int(os.environ.get("FREEBITS_TEST_KILL_ROUNDS", "8"))
+ROUNDS = int(os.environ.get("FREEBITS_TEST_KILL_ROUNDS", "5"))
 SEED = 77
 SAMPLE = 12
 
