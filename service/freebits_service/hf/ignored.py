@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from ..blobs.contents import read_content
 from ..blobs.store import BlobStore
+from ..errors import InvalidRequest
 from ..models import Blob, Commit
 from ..trees.queries import find_file
 from .schemas import MAX_GITIGNORE
@@ -32,11 +33,14 @@ def read_rules(store: BlobStore, blob: Blob | None) -> str:
 def ignored_by(rules: str) -> Callable[[str], bool]:
     """Whether a path is left out by these rules. Matching takes time in proportion to the path, whatever the rules.
 
-    Lines that are no pattern say nothing, as for git.
+    Lines that are no pattern say nothing, as for git. Raises InvalidRequest for rules that together are too much.
     """
     lines = rules.splitlines()
-    spec = _compiled(lines) or _compiled([line for line in lines if _compiled([line]) is not None])
-    assert spec is not None
+    spec = _compiled(lines)
+    if spec is None:
+        spec = _compiled([line for line in lines if _compiled([line]) is not None])
+    if spec is None:
+        raise InvalidRequest(f"the {NAME} has {len(lines)} lines that together take too much memory; make it simpler")
     return spec.match_file
 
 

@@ -65,6 +65,9 @@ def test_hostile_rules(hf: HfClient, repo: str) -> None:
     for rules in ("*a" * 60 + "b\n", "**/a" * 60 + "b", "[" * 1000, "!" * 100, "\0\n\\", "*" * 60_000, "[a-\n[z-a]\n"):
         preupload(hf, repo, paths, gitIgnore=rules)
     assert time.monotonic() - begun < 30
+    too_much = "\n".join(f"a{number}?*[a-z]*[0-9]*" for number in range(3000))
+    refused = hf.post(f"/api/models/{repo}/preupload/main", json={"files": [], "gitIgnore": too_much})
+    assert (refused.status_code, refused.json()["code"]) == (422, "INVALID_REQUEST")
     long = hf.post(f"/api/models/{repo}/preupload/main", json={"files": [], "gitIgnore": "x" * 70_000})
     assert long.status_code == 422
 
