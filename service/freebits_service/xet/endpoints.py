@@ -6,7 +6,7 @@ import asyncio
 import json
 import tempfile
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 from fastapi import APIRouter, Depends, Request, Response
@@ -36,39 +36,30 @@ tokens = APIRouter(prefix="/{namespace}/{name}", include_in_schema=False)  # bel
 router = APIRouter(prefix="/xet/{epoch}", include_in_schema=False)
 
 
-@tokens.get("/xet-write-token/{revision}", dependencies=[Depends(refuse_pull_requests)])
-def write_token(
+@tokens.get("/xet-{direction}-token/{revision}", dependencies=[Depends(refuse_pull_requests)])
+def token(
     *,
     namespace: Segment,
     name: Segment,
+    direction: Literal["write", "read"],
     revision: Segment,
     request: Request,
     hub: HubDep,
     caller: Caller,
     kind: Kind,
 ) -> Response:
-    """A token to upload to this repo with, and where: the two halves of the client read body and headers."""
-    with hub.db.snapshot() as session:
-        repo = writable_repo(session, caller, namespace, name, kind)
-    return _token(request, caller, Grant(WRITE, repo.full_name, revision))
+    """A token to upload to this repo with, or to download what it holds, and where.
 
-
-@tokens.get("/xet-read-token/{revision}")
-def read_token(
-    *,
-    namespace: Segment,
-    name: Segment,
-    revision: Segment,
-    request: Request,
-    hub: HubDep,
-    caller: Caller,
-    kind: Kind,
-) -> Response:
-    """A token to download what this repo holds."""
+    The two halves of the client read body and headers.
+    """
     with hub.db.snapshot() as session:
-        repo = readable_repo(session, caller, namespace, name, kind)
-        resolve_revision(session, repo, revision)
-    return _token(request, caller, Grant(READ, repo.full_name, revision))
+        if direction == "write":
+            repo = writable_repo(session, caller, namespace, name, kind)
+        else:
+            repo = readable_repo(session, caller, namespace, name, kind)
+            resolve_revision(session, repo, revision)
+    purpose = WRITE if direction == "write" else READ
+    return _token(request, caller, Grant(purpose, repo.full_name, revision))
 
 
 def _token(request: Request, caller: Principal, grant: Grant) -> Response:
