@@ -34,6 +34,9 @@ class Listing:
     listed: dict[str, dict[str, Any]] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    tokens: list[str | None] = field(default_factory=list)
+    elsewhere: str = ""  # where files are, if not here
+    endless: bool = False  # whether each page of the tree leads to another one
 
     def entry(self, path: str) -> dict[str, Any]:
         """A file in the tree."""
@@ -70,6 +73,13 @@ def listing_upstream(listing: Listing) -> Iterator[str]:
             """Answer from the listing."""
             path = urlsplit(self.path).path
             listing.asked.append(path)
+            listing.tokens.append(self.headers.get("Authorization"))
+            if listing.elsewhere and "/resolve/" in path:
+                self.send_response(302)
+                self.send_header("Location", listing.elsewhere + path)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
             body = listing.answer(path)
             start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
             self.send_response(404 if body is None else 206 if start else 200)
@@ -77,6 +87,8 @@ def listing_upstream(listing: Listing) -> Iterator[str]:
             if start:
                 self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
             self.send_header("Content-Length", str(len(body) - start))
+            if listing.endless and "/tree/" in path:
+                self.send_header("Link", f'<http://elsewhere.example{path}?cursor={len(listing.asked)}>; rel="next"')
             self.end_headers()
             with suppress(OSError):
                 self.wfile.write(body[start:])
@@ -103,6 +115,7 @@ class Line:
         self.port: int = self._listening.getsockname()[1]
         self.breaks_after: int | None = None
         self.stops_after: int | None = None
+        self.stopped = threading.Event()
         self.is_cut = False
         self.broken = 0
         self.is_open = threading.Event()
@@ -146,6 +159,7 @@ class Line:
                 if is_answer:
                     if self.stops_after is not None and passed > self.stops_after:
                         self.is_open.clear()
+                        self.stopped.set()
                     self.is_open.wait()
                     passed += len(piece)
                     self.passed_nbytes += len(piece)

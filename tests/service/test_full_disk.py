@@ -7,12 +7,14 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import update
+from upstream import Line, Listing, listing_upstream
 
 from freebits_service.context import Hub
 from freebits_service.errors import StorageFull, StoreUnavailable
@@ -81,6 +83,37 @@ def test_a_disk_that_fills_up_during_an_upload(
     assert client.complete(repo, upload).status_code == 200
     client.commit(repo, {"b": LARGE}, head)
     assert client.resolve(repo, "b").content == LARGE
+
+
+@pytest.mark.parametrize("engine_name", ["sqlite"], indirect=True)
+def test_a_disk_that_fills_up_while_a_file_comes_from_the_upstream(
+    small_disk: Path, make_hub: Callable[..., Hub], make_client: Callable[[Hub], Any]
+) -> None:
+    """Refused before it begins where there is no room for it; cut off, and nothing kept, where that goes away."""
+    ballast = small_disk / "ballast"
+    url = "/a/b/resolve/main/model.bin"
+    with listing_upstream(Listing({"model.bin": LARGE}, lfs=frozenset({"model.bin"}))) as address:
+        line = Line(int(address.rpartition(":")[2]))
+        hub = make_hub(data=small_disk / "hub", upstream=line.url)
+        http = make_client(hub).http
+        assert http.head(url).status_code == 200
+        free = hub.store.free_nbytes()
+        assert free is not None
+        ballast.write_bytes(bytes(free - 4_500_000))
+        assert http.get(url).json()["code"] == "STORAGE_FULL"
+        ballast.unlink()
+        line.stops_after = 1_500_000
+        with ThreadPoolExecutor(1) as pool:
+            reading = pool.submit(http.get, url)
+            assert line.stopped.wait(30)
+            fill(ballast)
+            line.stops_after = None
+            line.is_open.set()
+            reply = reading.result()
+        assert reply.content != LARGE
+        ballast.unlink()
+        assert http.get(url).content == LARGE
+        line.close()
 
 
 @pytest.mark.parametrize("engine_name", ["sqlite"], indirect=True)

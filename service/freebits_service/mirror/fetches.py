@@ -65,7 +65,7 @@ class Fetches:
 
     async def _run(self, fetch: Fetch, key: tuple[int, str]) -> None:
         """Fetch and keep a file; whoever reads it is told when that fails."""
-        outcome = "ok"
+        outcome, said = "ok", {}
         try:
             async with self._slots:
                 await fetch.arrive(self._upstream)
@@ -74,7 +74,7 @@ class Fetches:
             await fetch.fail(UpstreamUnavailable("this hub process is being stopped; send the request again"))
             raise
         except Exception as error:
-            outcome = type(error).__name__
+            outcome, said = type(error).__name__, {"error": str(error)[:500]}
             await fetch.fail(_told(error))
             if not isinstance(error, ServiceError | NotThere):
                 raise
@@ -83,7 +83,7 @@ class Fetches:
             fetch.leave()
             FETCHES.labels(outcome).inc()
             say = log.info if outcome == "ok" else log.warning
-            say("a file of the upstream", path=fetch.located.path, nbytes=fetch.nbytes, outcome=outcome)
+            say("a file of the upstream", path=fetch.located.path, nbytes=fetch.nbytes, outcome=outcome, **said)
 
 
 def _told(error: Exception) -> Exception:
@@ -123,7 +123,7 @@ def _require_room(hub: Hub, located: Located) -> None:
     """Raises StorageFull, QuotaExceeded for a file that could not be kept."""
     blob, awaited_by = located.blob, located.awaited_by
     assert awaited_by is not None
-    require_room(hub, blob.nbytes)
+    require_room(hub, 2 * blob.nbytes)  # a folder of objects lies where files arrive
     free = shutil.disk_usage(hub.settings.data).free
     if free - blob.nbytes < hub.settings.min_free_nbytes:
         raise StorageFull(f"{blob.nbytes} bytes do not fit on their way from the upstream, {free} bytes are free")

@@ -22,7 +22,7 @@ from ..accounts.queries import find_namespace
 from ..context import Hub
 from ..errors import InvalidName, ServiceError, UpstreamUnavailable
 from ..metrics import LOOKUPS
-from ..names import DEFAULT_BRANCH, RESERVED_NAMESPACES, check_ref_name, check_segment, is_commit_id
+from ..names import RESERVED_NAMESPACES, check_ref_name, check_segment, is_commit_id
 from ..repos.queries import find_commit, find_ref, find_repo
 from .address import Address
 from .fetches import Fetches
@@ -172,8 +172,3 @@ def _state(hub: Hub, wanted: Wanted) -> _State:
             is_here = find_commit(session, repo.id, wanted.revision) is not None
             return _State.OURS if is_here else _State.ABSENT
         return _State.HERE if find_ref(session, repo.id, wanted.revision) is not None else _State.ABSENT
-
-
-def wanted_revision(revision: str | None) -> str:
-    """The revision that a path names; the default branch where it names none."""
-    return revision or DEFAULT_BRANCH

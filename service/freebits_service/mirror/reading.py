@@ -17,8 +17,9 @@ from ..downloads.ranges import ByteRange
 from ..errors import UpstreamUnavailable
 from ..hf.addresses import kind_of
 from ..http_context import Caller, unquote_segment
+from ..names import DEFAULT_BRANCH
 from .fetch import Fetch
-from .lookups import Mirror, Wanted, wanted_revision
+from .lookups import Mirror, Wanted
 
 FIRST_BYTES_S = 5.0  # so long an error can still be told with its status; clients give up after 10 s of silence
 
@@ -35,8 +36,7 @@ async def bring_first(request: Request, caller: Caller) -> None:
     if mirror is None or not reads or not {"namespace", "name"} <= named.keys():
         return
     kind = None if path.startswith("/api/v1/") else kind_of(request)
-    revision = wanted_revision(named.get("revision"))
-    wanted = Wanted(kind, named["namespace"], named["name"], revision)
+    wanted = Wanted(kind, named["namespace"], named["name"], named.get("revision") or DEFAULT_BRANCH)
     await mirror.bring(caller, wanted, request.headers.get("via", ""))
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from ..schemas.fields import CommitId, Nbytes, Sha256
@@ -21,7 +20,7 @@ class Described(Received):
     sha: CommitId
     private: bool = False
     gated: bool | str = False
-    last_modified: datetime | None = None
+    last_modified: AwareDatetime | None = None
 
     @property
     def is_open(self) -> bool:

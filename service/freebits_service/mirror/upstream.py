@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx
 from pydantic import TypeAdapter, ValidationError
@@ -24,6 +24,7 @@ CONNECT_S = 4.0
 SILENCE_S = 20.0  # without a byte, an answer counts as lost
 MAX_JSON_NBYTES = 64 * MIB
 MAX_REDIRECTS = 5
+MAX_PAGES = 10_000  # of a listing, whatever is on them
 CONNECTIONS = 64
 _LISTED = TypeAdapter(list[Listed])
 T = TypeVar("T")
@@ -45,6 +46,7 @@ class Upstream:
             limits=httpx.Limits(max_connections=CONNECTIONS),
             follow_redirects=True,  # the client leaves out the token where they lead to another host
             max_redirects=MAX_REDIRECTS,
+            event_hooks={"request": [self._check_scheme]},
         )
 
     async def describe(self, address: Address, revision: str, via: str = "") -> Described:
@@ -68,16 +70,18 @@ class Upstream:
     async def files(self, address: Address, commit: str, limit: int) -> list[Listed]:
         """The files of a commit, at most `limit`; raises what `describe` raises."""
         found: list[Listed] = []
-        page: httpx.QueryParams | None = httpx.QueryParams(recursive="true")
-        while page is not None:
+        page = httpx.QueryParams(recursive="true")
+        for _ in range(MAX_PAGES):
             response, body = await self._json(f"{address.api}/tree/{commit}", page)
             found += [each for each in self._parsed(_LISTED, response, body) if each.type == "file"]
-            if len(found) > limit:
-                raise UpstreamWrong(f"{address.full_name} has more than {limit} files, which this hub does not take")
-            # Of the link only the query is taken: nobody is led anywhere else by it.
             following = response.links.get("next", {}).get("url")
-            page = httpx.URL(following).params if following else None
-        return found
+            if len(found) > limit:
+                break
+            if following is None:
+                return found
+            # Of the link only the query is taken: nobody is led anywhere else by it.
+            page = httpx.QueryParams(urlsplit(following).query)
+        raise UpstreamWrong(f"{address.full_name} has more than {limit} files, or a listing without end")
 
     @asynccontextmanager
     async def open(
@@ -114,11 +118,14 @@ class Upstream:
             raise self._unavailable(error) from error
         return response, bytes(body)
 
+    async def _check_scheme(self, request: httpx.Request) -> None:
+        """Before each request, also one that a redirect leads to."""
+        if self.url.startswith("https:") and request.url.scheme != "https":
+            raise UpstreamWrong(f"the upstream leads from https to {request.url.scheme}")
+
     def _require(self, response: httpx.Response) -> None:
         """Raises what an answer that is no success means."""
         status = response.status_code
-        if self.url.startswith("https:") and response.url.scheme != "https":
-            raise UpstreamWrong(f"the upstream leads from https to {response.url.scheme}")
         if status in {401, 403, 404}:
             raise NotThere(str(response.url))
         if status == 429 or status >= 500:

@@ -53,6 +53,12 @@ def repo(upstream: UpstreamHub, request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
+def commit(upstream: UpstreamHub, repo: str, request: pytest.FixtureRequest) -> str:
+    """The commit on the upstream of the FILES of the test's module."""
+    return upstream.push(repo, request.module.FILES)
+
+
+@pytest.fixture
 def hub(upstream: UpstreamHub, make_hub: Callable[..., Hub]) -> Hub:
     """A hub that mirrors it, and looks at each branch every time."""
     return make_hub(upstream=upstream.served.url, upstream_refresh_s=0, encode_min_nbytes=1, delete_grace_s=0)

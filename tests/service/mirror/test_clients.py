@@ -20,13 +20,6 @@ pytestmark = pytest.mark.parametrize("engine_name", ["sqlite"], indirect=True)
 
 
 @pytest.fixture
-def commit(upstream: Any, repo: str) -> str:
-    """The commit of the files on the upstream."""
-    made: str = upstream.push(repo, FILES)
-    return made
-
-
-@pytest.fixture
 def served(make_process: Callable[..., Any], upstream: Any) -> Any:
     """A hub with its worker that mirrors a hub that mirrors the upstream."""
     near = make_process("--upstream", upstream.served.url, name="near")

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 from hf_client import HfClient
 from sqlalchemy import select
 
@@ -48,13 +47,6 @@ def kept(hub: Hub, content: bytes) -> Blob:
         assert time.monotonic() < deadline, "it was fetched and not kept"
         time.sleep(0.02)
     return blob_of(hub, content)
-
-
-@pytest.fixture
-def commit(upstream: Any, repo: str) -> str:
-    """The commit of the files on the upstream."""
-    made: str = upstream.push(repo, FILES)
-    return made
 
 
 def test_a_revision_is_known_by_name(hub: Hub, hf: HfClient, repo: str, commit: str) -> None:

@@ -21,13 +21,6 @@ pytestmark = pytest.mark.parametrize("engine_name", ["sqlite"], indirect=True)
 
 
 @pytest.fixture
-def commit(upstream: Any, repo: str) -> str:
-    """The commit of the files on the upstream."""
-    made: str = upstream.push(repo, FILES)
-    return made
-
-
-@pytest.fixture
 def line(upstream: Any) -> Iterator[Line]:
     """The line between the two hubs."""
     between = Line(upstream.served.port)

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 from hf_client import HfClient, file_line, hf_digest, lfs_line
+from pydantic import SecretStr
 from sqlalchemy import select
 from upstream import COMMIT, Listing, listing_upstream
 
 from freebits_service.context import Hub
+from freebits_service.mirror import upstream as upstream_requests
 from freebits_service.models import Blob, Repo
 
 # What of this depends on the database is in test_reading.py, too.
@@ -120,6 +122,32 @@ def test_too_many_files(make_mirror: Callable[..., tuple[Hub, Any]], listing: Li
     mirror = make_mirror(max_commit_operations=1)
     assert reader(mirror).get("/api/models/a/b/revision/main").json()["code"] == "UPSTREAM_WRONG"
     assert names(mirror[0]) == []
+
+
+def test_a_listing_without_end(mirror: tuple[Hub, Any], listing: Listing, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders alone, page after page, end too; and no link leads to another host."""
+    monkeypatch.setattr(upstream_requests, "MAX_PAGES", 20)
+    listing.endless, listing.files = True, {"folder": b""}
+    listing.listed["folder"] = {"type": "directory"}
+    assert reader(mirror).get("/api/models/a/b/revision/main").json()["code"] == "UPSTREAM_WRONG"
+    assert sum("/tree/" in path for path in listing.asked) == 20
+
+
+def test_the_token_is_for_the_upstream_alone(make_mirror: Callable[..., tuple[Hub, Any]], listing: Listing) -> None:
+    """Led to another host for the bytes, as by the Hugging Face Hub, the mirror follows and does not show it there."""
+    store = Listing(listing.files)
+    with listing_upstream(store) as listing.elsewhere:
+        mirror = make_mirror(upstream_token=SecretStr("hf_secret"))
+        assert reader(mirror).get("/a/b/resolve/main/model.bin").content == LARGE
+    assert set(listing.tokens) == {"Bearer hf_secret"}
+    assert set(store.tokens) == {None}
+
+
+def test_led_in_circles(mirror: tuple[Hub, Any], listing: Listing, address: str) -> None:
+    """Not for long."""
+    listing.elsewhere = address
+    assert reader(mirror).get("/api/models/a/b/revision/main").status_code == 503
+    assert len(listing.asked) < 20
 
 
 def test_a_digest_is_no_proof(make_mirror: Callable[..., tuple[Hub, Any]], listing: Listing) -> None:
