@@ -1,0 +1,114 @@
+"""Models from disk: dense Hugging Face folders, folders that slicing wrote, files of the published tool."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+from pathlib import Path
+
+import torch
+
+from freebits_codecs.symmetry.slicing.checkpoint import Checkpoint, open_checkpoint
+from freebits_codecs.symmetry.slicing.config import ModelConfig, read_config
+from freebits_codecs.symmetry.slicing.model import Model
+from freebits_codecs.symmetry.slicing.weights import Weights, read_dense, read_sliced
+from freebits_codecs.symmetry.slicing.widths import SlicingConfig
+
+PUBLISHED_EPS = 1e-5
+"""What the published tool's models are normalised with, whatever the config of their model says."""
+
+
+def load(
+    path: str | Path,
+    *,
+    config: str | Path | None = None,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+) -> Model:
+    """A dense or sliced model, whichever `path` holds. Parameters and errors as `load_sliced`."""
+    checkpoint = open_checkpoint(Path(path))
+    read = _sliced_model if checkpoint.is_sliced else _dense_model
+    return read(checkpoint, Path(path), config, device, dtype)
+
+
+def load_dense(
+    path: str | Path,
+    *,
+    config: str | Path | None = None,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+) -> Model:
+    """The model in a Hugging Face folder, as it is. Parameters and errors as `load_sliced`."""
+    return _dense_model(open_checkpoint(Path(path)), Path(path), config, device, dtype)
+
+
+def load_sliced(
+    path: str | Path,
+    *,
+    config: str | Path | None = None,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+) -> Model:
+    """A sliced model.
+
+    Parameters
+    ----------
+    path
+        A folder that `slice_folder` wrote, or the "<name>_<sparsity>.pt" of the published tool. The ".json" beside
+        that is compared with the tensors if it is there; it is not needed.
+    config
+        The config.json of the dense model, or a folder with one. By default the one in the folder, or beside the file.
+    device, dtype
+        Where and in which type to compute; by default on the CPU in the type of the weights.
+
+    Raises
+    ------
+    FileNotFoundError
+        Without weights or config.
+    NotSliced, UnsupportedModel, UnusableCheckpoint
+        The message names the tensor or the setting, what was found and what was expected.
+    """
+    return _sliced_model(open_checkpoint(Path(path)), Path(path), config, device, dtype)
+
+
+def find_config(path: Path, config: str | Path | None = None) -> Path:
+    """The config.json that belongs to a folder or a file. Raises FileNotFoundError."""
+    place = Path(config) if config else path if path.is_dir() else path.parent
+    found = place / "config.json" if place.is_dir() else place
+    if not found.is_file():
+        message = "no config.json here; name the one of the dense model, or copy it here"
+        raise FileNotFoundError(errno.ENOENT, message, str(place))
+    return found
+
+
+def _dense_model(
+    checkpoint: Checkpoint,
+    path: Path,
+    config: str | Path | None,
+    device: torch.device | str,
+    dtype: torch.dtype | None,
+) -> Model:
+    facts = read_config(find_config(path, config))
+    checkpoint = checkpoint.spelled_for(facts.architecture.prefix)
+    return _model(facts, read_dense(checkpoint, facts), device, dtype or checkpoint.dtype)
+
+
+def _sliced_model(
+    checkpoint: Checkpoint,
+    path: Path,
+    config: str | Path | None,
+    device: torch.device | str,
+    dtype: torch.dtype | None,
+) -> Model:
+    facts = read_config(find_config(path, config))
+    weights = read_sliced(checkpoint, facts)
+    if not path.is_dir():
+        facts = dataclasses.replace(facts, eps=PUBLISHED_EPS)
+    description = path / "slicing.json" if path.is_dir() else path.with_suffix(".json")
+    if description.is_file():
+        SlicingConfig.of(facts, weights).require_agreement(description)
+    return _model(facts, weights, device, dtype or checkpoint.dtype)
+
+
+def _model(config: ModelConfig, weights: Weights, device: torch.device | str, dtype: torch.dtype) -> Model:
+    return Model(config, weights.to(device, dtype))
