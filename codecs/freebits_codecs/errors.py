@@ -6,7 +6,11 @@ CodecError
     CorruptContainer          no retry of the same bytes will help
     DigestMismatch            decoded, and not the bytes that were encoded
   UnsupportedFormat           newer than this library; upgrading helps
+  UnexpectedForm              a symmetric form where a plain file was wanted, or the reverse
   LimitExceeded               refused before allocating
+  NotSymmetric                the model has not the symmetry that was asked for, or may not use it
+  CannotReproduce             a symmetric form is whole, but does not give its file here
+  MissingLibrary              an optional dependency is not installed
 InvalidTensor (ValueError)    the caller passed something that cannot be encoded
 """
 
@@ -69,6 +73,49 @@ class UnsupportedFormat(CodecError):
     def __init__(self, *, found: int, supported: int, what: str = "container format version") -> None:
         self.found, self.supported, self.what = found, supported, what
         super().__init__(f"{what} {found} exceeds supported {supported}; upgrade freebits")
+
+
+class UnexpectedForm(CodecError):
+    """The container's original is (or is not) a symmetric form, and the reader was not meant for it."""
+
+    def __init__(self, *, is_symmetric: bool) -> None:
+        self.is_symmetric = is_symmetric
+        found, expected, hint = (
+            ("a symmetric form", "a plain file", "give it to freebits_codecs.symmetry.expand")
+            if is_symmetric
+            else ("a plain file", "a symmetric form", "decode it as it is")
+        )
+        super().__init__(f"the container holds {found}, expected {expected}; {hint}")
+
+
+class NotSymmetric(CodecError):
+    """The model has not the symmetry that was asked for, or using it would hurt it; nothing was changed.
+
+    `reason` says what was found and expected, `hint` what to do instead.
+    """
+
+    def __init__(self, reason: str, hint: str) -> None:
+        self.reason, self.hint = reason, hint
+        super().__init__(f"{reason}; {hint}")
+
+
+class CannotReproduce(CodecError):
+    """This machine's arithmetic does not give the tensor that was encoded; its digest says so, nothing was written."""
+
+    def __init__(self, what: str, *, found: str, expected: str) -> None:
+        self.what, self.found, self.expected = what, found, expected
+        super().__init__(
+            f"{what}: found digest {found}, expected {expected}; the symmetric form is intact, expand it "
+            "with another linear-algebra library or on another machine"
+        )
+
+
+class MissingLibrary(CodecError):
+    """An optional dependency is needed for this, and is not installed."""
+
+    def __init__(self, library: str, purpose: str, extra: str) -> None:
+        self.library, self.purpose, self.extra = library, purpose, extra
+        super().__init__(f'{purpose} needs {library}, which is not installed; run: pip install "freebits[{extra}]"')
 
 
 class LimitExceeded(CodecError):

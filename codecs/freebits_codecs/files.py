@@ -17,7 +17,7 @@ import numpy as np
 from freebits_codecs import _core
 from freebits_codecs.container.encoder import RecordEncoder
 from freebits_codecs.container.reader import BytesSource, ContainerReader
-from freebits_codecs.container.records import CHUNK_NBYTES, FOOTER_NBYTES, HEADER_NBYTES, RECORD_NBYTES, Header
+from freebits_codecs.container.records import CHUNK_NBYTES, FOOTER_NBYTES, HEADER_NBYTES, PLAIN, RECORD_NBYTES, Header
 from freebits_codecs.container.stream import StreamDecoder, read_exactly, require_answer
 from freebits_codecs.container.view import OriginalFile, PlainOriginal
 from freebits_codecs.container.writer import (
@@ -93,14 +93,15 @@ def encode_file(
     *,
     threads: int = 1,
     sha256: bool = True,
+    form: int = PLAIN,
     progress: Progress | None = None,
 ) -> EncodeSummary:
-    """Encode a path, file object or pipe into another, with bounded memory."""
+    """Encode a path, file object or pipe into another, with bounded memory. `form` says what `src` holds."""
     _refuse_same_file(src, dst)
     with _opened(src, "rb") as source, _opened(dst, "wb") as sink:
         extents, head = _find_extents(source)
         write = partial(_write_all, sink)
-        writer = ContainerWriter(write, extents, threads=threads, sha256=sha256, progress=progress)
+        writer = ContainerWriter(write, extents, threads=threads, sha256=sha256, form=form, progress=progress)
         try:
             for batch in _batches(source, head, writer.batch_nbytes):
                 writer.write_batch(batch)

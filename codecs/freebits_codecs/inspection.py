@@ -12,8 +12,8 @@ import zstandard
 
 from freebits_codecs.container.decoder import inflate
 from freebits_codecs.container.frames import PLANE_CODECS, Frame, Run, parse_payload
-from freebits_codecs.container.reader import ContainerReader, RangeSource
-from freebits_codecs.container.records import RECORD_NBYTES, VERSION, ZSTD_FLAG
+from freebits_codecs.container.reader import ContainerReader, FileSource, RangeSource
+from freebits_codecs.container.records import HEADER_NBYTES, RECORD_NBYTES, VERSION, ZSTD_FLAG, Header
 from freebits_codecs.container.view import OriginalFile
 from freebits_codecs.errors import CorruptContainer
 from freebits_codecs.formats import FileLayout, Tensor, read_layout
@@ -77,9 +77,13 @@ def inspect_container(source: str | os.PathLike[str] | RangeSource) -> Inspectio
     Raises FormatError, UnsupportedFormat or LimitExceeded; checksums are checked, planes are not decoded.
     """
     if isinstance(source, str | os.PathLike):
-        with ContainerReader.open(source) as reader:
-            return _inspect(reader)
-    return _inspect(ContainerReader(source))
+        file = FileSource(source)
+        try:
+            return inspect_container(file)
+        finally:
+            file.close()
+    form = Header.parse(bytes(source.read_at(0, min(HEADER_NBYTES, source.nbytes)))).form
+    return _inspect(ContainerReader(source, form=form))
 
 
 def _inspect(reader: ContainerReader) -> Inspection:

@@ -18,6 +18,7 @@ from freebits_codecs.container.records import (
     HEADER_NBYTES,
     INDEX,
     PAYLOAD_SLACK_NBYTES,
+    PLAIN,
     RECORD_NBYTES,
     Footer,
     Header,
@@ -74,16 +75,18 @@ class FileSource:
 class ContainerReader:
     """Random access to the original file. Reads header, footer and index at once and checks them.
 
-    Raises FormatError, UnsupportedFormat or LimitExceeded when they do not fit together.
+    Raises FormatError, UnsupportedFormat or LimitExceeded when they do not fit together, UnexpectedForm when the
+    original is not of the `form` that the caller can make sense of.
     """
 
-    def __init__(self, source: RangeSource, threads: int = 1) -> None:
+    def __init__(self, source: RangeSource, threads: int = 1, form: int = PLAIN) -> None:
         if threads < 1:
             raise ValueError(f"threads is {threads}, expected 1 or more")
         self.threads = threads
         self.source = source
         self.stored_nbytes = source.nbytes
         header = Header.parse(bytes(source.read_at(0, min(HEADER_NBYTES, source.nbytes))))
+        header.require(form)
         self.chunk_nbytes = header.chunk_nbytes
         footer = self._read_footer()
         self.nbytes, self.sha256 = footer.nbytes, footer.sha256
@@ -91,11 +94,11 @@ class ContainerReader:
         self._offsets = self._read_index(footer)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], threads: int = 1) -> ContainerReader:
+    def open(cls, path: str | os.PathLike[str], threads: int = 1, form: int = PLAIN) -> ContainerReader:
         """Read a file on disk; close it with `close` or a `with` block."""
         source = FileSource(Path(path))
         try:
-            return cls(source, threads)
+            return cls(source, threads, form)
         except BaseException:
             source.close()
             raise

@@ -15,7 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freebits_codecs import _core
-from freebits_codecs.errors import CorruptContainer, LimitExceeded, TruncatedContainer, UnsupportedFormat
+from freebits_codecs.errors import (
+    CorruptContainer,
+    LimitExceeded,
+    TruncatedContainer,
+    UnexpectedForm,
+    UnsupportedFormat,
+)
 
 MAGIC = b"\x89FBIT\r\n\x1a"
 VERSION = 1
@@ -33,10 +39,13 @@ CHUNK_NUMBERS = 1 << 16
 PAYLOAD_SLACK_NBYTES = 64
 """A payload is at most this much longer than its chunk: one raw frame."""
 
+PLAIN, SYMMETRIC = 0, 1
+"""What a container's original is: the file itself, or a symmetric form of which the file is made (FORMAT.md, 11)."""
+
 CHUNK, INDEX, FOOTER = b"C", b"I", b"F"
 ZSTD_FLAG = 1
 
-_HEADER = struct.Struct("<8sBBH")
+_HEADER = struct.Struct("<8sBBBB")
 _RECORD = struct.Struct("<cBHII")
 _FOOTER = struct.Struct("<cBHIQQQ32s")
 HEADER_NBYTES = _HEADER.size + 4
@@ -64,12 +73,13 @@ def is_container(head: bytes) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The first 16 bytes."""
+    """The first 16 bytes. `form` is PLAIN or SYMMETRIC."""
 
     chunk_nbytes: int = CHUNK_NBYTES
+    form: int = PLAIN
 
     def pack(self) -> bytes:
-        body = _HEADER.pack(MAGIC, VERSION, self.chunk_nbytes.bit_length() - 1, 0)
+        body = _HEADER.pack(MAGIC, VERSION, self.chunk_nbytes.bit_length() - 1, self.form, 0)
         return body + crc32c(body).to_bytes(4, "little")
 
     @staticmethod
@@ -77,16 +87,23 @@ class Header:
         if len(data) < HEADER_NBYTES:
             _require_magic(data[: len(MAGIC)], MAGIC[: len(data)])
             raise TruncatedContainer("header", offset=0, found=len(data), expected=HEADER_NBYTES)
-        magic, version, chunk_log2, reserved = _HEADER.unpack_from(data)
+        magic, version, chunk_log2, form, reserved = _HEADER.unpack_from(data)
         _require_magic(magic, MAGIC)
         _require_crc("header checksum", data[:HEADER_NBYTES])
         if version != VERSION:
             raise UnsupportedFormat(found=version, supported=VERSION)
+        if form > SYMMETRIC:
+            raise UnsupportedFormat(found=form, supported=SYMMETRIC, what="form of a container")
         if reserved:
             raise UnsupportedFormat(found=reserved, supported=0, what="container header flags")
         if not MIN_CHUNK_LOG2 <= chunk_log2 <= MAX_CHUNK_LOG2:
             raise LimitExceeded("log2 of the chunk size", found=chunk_log2, limit=MAX_CHUNK_LOG2)
-        return Header(1 << chunk_log2)
+        return Header(1 << chunk_log2, form)
+
+    def require(self, form: int) -> None:
+        """Raises UnexpectedForm when the original is of another form."""
+        if self.form != form:
+            raise UnexpectedForm(is_symmetric=self.form == SYMMETRIC)
 
 
 @dataclass(frozen=True, slots=True)

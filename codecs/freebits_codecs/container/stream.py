@@ -17,6 +17,7 @@ from freebits_codecs.container.records import (
     FOOTER_NBYTES,
     HEADER_NBYTES,
     MAX_CHUNKS,
+    PLAIN,
     RECORD_NBYTES,
     Footer,
     Header,
@@ -35,7 +36,7 @@ class StreamDecoder:
     """Iterate to get the original bytes in order; `footer` and `stored_nbytes` are set at the end.
 
     Each piece is valid until the next is asked for. Index and footer must confirm what was seen, and nothing
-    may follow them.
+    may follow them. Raises UnexpectedForm for a symmetric form: it cannot be made into its file front to back.
     """
 
     def __init__(self, file: BinaryIO, threads: int = 1) -> None:
@@ -48,6 +49,7 @@ class StreamDecoder:
 
     def __iter__(self) -> Iterator[memoryview]:
         header = Header.parse(self._take(HEADER_NBYTES, "header", short=True))
+        header.require(PLAIN)
         batch = _Batch(header.chunk_nbytes, min(batch_chunks(self._threads), BATCH_NBYTES // header.chunk_nbytes))
         while True:
             at = self.stored_nbytes

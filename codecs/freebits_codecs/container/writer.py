@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from freebits_codecs import _core
 from freebits_codecs.container.encoder import RecordEncoder
-from freebits_codecs.container.records import CHUNK_NBYTES, Footer, Header, check_chunk_nbytes, pack_index
+from freebits_codecs.container.records import CHUNK_NBYTES, PLAIN, Footer, Header, check_chunk_nbytes, pack_index
 from freebits_codecs.planner import ExtentArrays
 
 Progress = Callable[[int, int], None]
@@ -43,6 +43,7 @@ class ContainerWriter:
         threads: int = 1,
         sha256: bool = True,
         chunk_nbytes: int = CHUNK_NBYTES,
+        form: int = PLAIN,
         progress: Progress | None = None,
     ) -> None:
         check_chunk_nbytes(chunk_nbytes)
@@ -54,7 +55,7 @@ class ContainerWriter:
         self._progress = progress
         self._nbytes = self._stored = 0
         self._stored_nbytes: list[NDArray[np.uint32]] = []
-        self._emit(Header(chunk_nbytes).pack())
+        self._emit(Header(chunk_nbytes, form).pack())
 
     def write_batch(self, data: memoryview) -> None:
         """Encode the next bytes of the file."""

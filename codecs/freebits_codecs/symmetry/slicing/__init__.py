@@ -17,6 +17,8 @@ for _library in ("torch", "tokenizers"):
     if find_spec(_library) is None:
         raise MissingLibrary(_library, "slicing and running models", "symmetry")
 
+from freebits_codecs.symmetry.slicing.calibration import encode_text, read_text, read_tokenizer
+from freebits_codecs.symmetry.slicing.errors import InvalidSlicing, NotSliced, UnsupportedModel, UnusableCheckpoint
 from freebits_codecs.symmetry.slicing.folder import SlicingSummary, slice_folder
 from freebits_codecs.symmetry.slicing.loading import load, load_dense, load_sliced
 from freebits_codecs.symmetry.slicing.model import Model
@@ -24,12 +26,19 @@ from freebits_codecs.symmetry.slicing.perplexity import perplexity
 from freebits_codecs.symmetry.slicing.slicer import SlicingOptions
 
 __all__ = [
+    "InvalidSlicing",
     "Model",
+    "NotSliced",
     "SlicingOptions",
     "SlicingSummary",
+    "UnsupportedModel",
+    "UnusableCheckpoint",
+    "encode_text",
     "load",
     "load_dense",
     "load_sliced",
     "perplexity",
+    "read_text",
+    "read_tokenizer",
     "slice_folder",
 ]

@@ -137,9 +137,10 @@ def _files(folder: Path) -> list[Path]:
 def _shards(index: Path) -> list[Path]:
     fields = read_fields(index).group("weight_map")
     names = {fields.text(tensor) for tensor in fields.names()}
-    outside = [name for name in names if os.path.basename(name) != name]
+    outside = sorted(name for name in names if name in {"", ".", ".."} or os.path.basename(name) != name)
     if outside or not names:
-        raise UnusableCheckpoint(str(index), found=repr(outside[:1] or "no file"), expected="names of files beside it")
+        found = repr(outside[0]) if outside else "no file"
+        raise UnusableCheckpoint(str(index), found=found, expected="names of files beside it")
     return [index.parent / name for name in sorted(names)]
 
 

@@ -53,7 +53,7 @@ def slice_folder(
     *,
     samples: int = DEFAULT_SAMPLES,
     sequence_length: int | None = None,
-    report: Report = lambda before, after: None,
+    report: Report = lambda done, total, left: None,
 ) -> SlicingSummary:
     """Write the sliced model of a Hugging Face folder to a new folder.
 
@@ -69,7 +69,7 @@ def slice_folder(
         How many pieces of the text to calibrate on and how many tokens each; by default 128 of 2048, or of as many
         tokens as the model has positions.
     report
-        Told the bytes of each block before and after, when it is done.
+        Told after each block: bytes sliced, bytes in all, bytes left of those sliced.
 
     Raises
     ------
@@ -90,13 +90,12 @@ def slice_folder(
     checkpoint = open_checkpoint(source).spelled_for(config.architecture.prefix)
     weights = slice_weights(checkpoint, config, windows, options, report)
     widths = SlicingConfig.of(config, weights)
-    tensors = weights.named(config)
     with _new_folder(target) as draft:
-        write_safetensors(draft, tensors)
+        write_safetensors(draft, weights.named(config))
         (draft / "slicing.json").write_text(widths.to_json())
         for file in _companions(source):
             shutil.copyfile(file, draft / file.name)
-    return SlicingSummary(checkpoint.nbytes, sum(tensor.nbytes for tensor in tensors.values()), widths)
+    return SlicingSummary(checkpoint.nbytes, weights.nbytes, widths)
 
 
 def check_output(target: Path) -> None:

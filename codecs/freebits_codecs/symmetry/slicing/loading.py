@@ -10,6 +10,7 @@ import torch
 
 from freebits_codecs.symmetry.slicing.checkpoint import Checkpoint, open_checkpoint
 from freebits_codecs.symmetry.slicing.config import ModelConfig, read_config
+from freebits_codecs.symmetry.slicing.device import check_device
 from freebits_codecs.symmetry.slicing.model import Model
 from freebits_codecs.symmetry.slicing.weights import Weights, read_dense, read_sliced
 from freebits_codecs.symmetry.slicing.widths import SlicingConfig
@@ -111,4 +112,5 @@ def _sliced_model(
 
 
 def _model(config: ModelConfig, weights: Weights, device: torch.device | str, dtype: torch.dtype) -> Model:
+    check_device(device)
     return Model(config, weights.to(device, dtype))

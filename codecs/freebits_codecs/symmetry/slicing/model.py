@@ -13,7 +13,7 @@ from freebits_codecs.symmetry.slicing.attention import Cache
 from freebits_codecs.symmetry.slicing.block import Block, Place, dense_norm, linear, norm_without_parameters
 from freebits_codecs.symmetry.slicing.config import ModelConfig
 from freebits_codecs.symmetry.slicing.errors import InvalidSlicing
-from freebits_codecs.symmetry.slicing.rope import Rotation, inverse_frequencies, rotation
+from freebits_codecs.symmetry.slicing.rope import inverse_frequencies, rotation
 from freebits_codecs.symmetry.slicing.shapes import POSITION_OFFSET
 from freebits_codecs.symmetry.slicing.weights import Weights
 
@@ -30,7 +30,7 @@ class Model:
         embedding = weights.outer[config.architecture.embeddings[0]]
         self.device, self.dtype = embedding.device, embedding.dtype
         self.is_sliced = any(step.shortcut in weights.blocks[0] for step in config.architecture.steps)
-        self.nbytes = sum(tensor.nbytes for tensor in _distinct(weights))
+        self.nbytes = weights.nbytes
         self._frequencies = None if config.rope is None else inverse_frequencies(config.rope).to(self.device)
 
     @torch.inference_mode()
@@ -52,6 +52,7 @@ class Model:
             For token ids outside of the vocabulary, or more positions than the model has learned.
         """
         ids = torch.as_tensor(token_ids, dtype=torch.int64)
+        check_tokens(ids, self.config)
         logits = self._head(self._run(ids.reshape(-1, ids.shape[-1])))
         return logits.reshape(*ids.shape, -1)
 
@@ -88,6 +89,7 @@ class Model:
         cache = Cache.empty(len(self._blocks))
         new: list[int] = []
         ids = torch.as_tensor(token_ids, dtype=torch.int64).reshape(1, -1)
+        check_tokens(ids, self.config)
         while len(new) < max_new_tokens and not (new and new[-1] in ends):
             scores = self._head(self._run(ids, cache)[:, -1])[0].float().cpu()
             new.append(_choose(scores, temperature, draw))
@@ -98,22 +100,13 @@ class Model:
         """Residual stream after the last block: [batch, n, width]; a cache is extended."""
         start = cache.length if cache else 0
         stop = start + ids.shape[1]
-        x = self.embed(ids, start)
-        turn = self.rotation(start, stop)
+        x = embed(ids.to(self.device), self._outer, self.config, start)
+        turn = None if self._frequencies is None else rotation(self._frequencies, start, stop, self.dtype)
         for layer, block in enumerate(self._blocks):
             x = block(x, Place(turn, cache.layers[layer] if cache else None))
         if cache:
             cache.length = stop
         return x
-
-    def embed(self, ids: Tensor, start: int = 0) -> Tensor:
-        """The residual stream before the first block, for int64[batch, n] from position `start` on."""
-        check_tokens(ids, self.config)
-        return embed(ids.to(self.device), self._outer, self.config, start)
-
-    def rotation(self, start: int, stop: int) -> Rotation | None:
-        """What turns queries and keys of positions [start, stop)."""
-        return None if self._frequencies is None else rotation(self._frequencies, start, stop, self.dtype)
 
     def _head(self, x: Tensor) -> Tensor:
         if self.is_sliced:
@@ -152,9 +145,3 @@ def _choose(scores: Tensor, temperature: float, draw: torch.Generator) -> int:
     if temperature == 0:
         return int(scores.argmax())
     return int(torch.multinomial((scores / temperature).softmax(dim=-1), 1, generator=draw))
-
-
-def _distinct(weights: Weights) -> list[Tensor]:
-    """Every tensor once, a tied head not again."""
-    tensors = [*weights.outer.values(), *(tensor for block in weights.blocks for tensor in block.values())]
-    return list({id(tensor): tensor for tensor in tensors}.values())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from freebits_codecs.symmetry.slicing.architectures import HEAD, ResidualStep
 from freebits_codecs.symmetry.slicing.block import Block, Place
 from freebits_codecs.symmetry.slicing.checkpoint import Checkpoint
 from freebits_codecs.symmetry.slicing.config import ModelConfig
+from freebits_codecs.symmetry.slicing.device import check_device
 from freebits_codecs.symmetry.slicing.errors import InvalidSlicing
 from freebits_codecs.symmetry.slicing.fusion import fuse_block, fuse_outer
 from freebits_codecs.symmetry.slicing.model import check_tokens, embed
@@ -61,8 +63,8 @@ class SlicingOptions:
         return kept
 
 
-Report = Callable[[int, int], None]
-"""Told the bytes of a block before and after, when it is done."""
+Report: TypeAlias = Callable[[int, int, int], None]
+"""Told, after each block and at the end: bytes sliced, bytes in all, bytes that were left of those sliced."""
 
 
 @torch.inference_mode()
@@ -71,7 +73,7 @@ def slice_weights(
     config: ModelConfig,
     windows: Tensor,
     options: SlicingOptions,
-    report: Report = lambda before, after: None,
+    report: Report = lambda done, total, left: None,
 ) -> Weights:
     """The weights of the sliced model.
 
@@ -87,18 +89,23 @@ def slice_weights(
     UnusableCheckpoint, InvalidSlicing
     """
     kept = options.kept(config.hidden_size)
+    check_device(options.device)
     check_tokens(windows, config)
     dense_outer = read_dense_outer(checkpoint, config)
     outer = fuse_outer(config, {name: tensor.to(options.device) for name, tensor in dense_outer.items()})
     slicer = _Slicer(config, options, kept, dtype=options.dtype or checkpoint.dtype)
     sliced_outer = slicer.begin(outer, windows)
-    blocks = []
+    blocks: list[dict[str, Tensor]] = []
+    done, left = 0, _nbytes(sliced_outer)
     for layer in range(config.layer_count):
         dense = read_dense_block(checkpoint, config, layer)
         fused = fuse_block(config, {name: tensor.to(options.device) for name, tensor in dense.items()})
         blocks.append(slicer.slice_block(fused, is_last=layer == config.layer_count - 1))
-        report(_nbytes(dense), _nbytes(blocks[-1]))
-    return Weights({**sliced_outer, **slicer.end(outer)}, blocks)
+        done, left = done + _nbytes(dense), left + _nbytes(blocks[-1])
+        report(done, checkpoint.nbytes, left)
+    weights = Weights({**sliced_outer, **slicer.end(outer)}, blocks)
+    report(checkpoint.nbytes, checkpoint.nbytes, weights.nbytes)
+    return weights
 
 
 class _Slicer:

@@ -31,6 +31,12 @@ class Weights:
         """The same on another device or in another type; tensors that need no change are shared."""
         return Weights(_moved(self.outer, device, dtype), [_moved(block, device, dtype) for block in self.blocks])
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all tensors; a tied head does not count again."""
+        tensors = [*self.outer.values(), *(tensor for block in self.blocks for tensor in block.values())]
+        return sum(tensor.nbytes for tensor in {id(tensor): tensor for tensor in tensors}.values())
+
     def named(self, config: ModelConfig) -> dict[str, Tensor]:
         """All tensors by full name, in the order in which the model uses them: the head last."""
         before = {name: tensor for name, tensor in self.outer.items() if not name.startswith(HEAD)}

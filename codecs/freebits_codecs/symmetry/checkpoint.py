@@ -1,0 +1,133 @@
+"""Read the tensors of a checkpoint folder one at a time: safetensors, single or sharded, or torch files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+import numpy as np
+
+from freebits_codecs.dtype import DTYPES
+from freebits_codecs.errors import NotSymmetric
+from freebits_codecs.formats import read_layout
+from freebits_codecs.formats.layout import Tensor
+from freebits_codecs.symmetry.floats import FLOAT_TYPES, Array, FloatType, Words
+
+_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
+INDEX_SUFFIX = ".index.json"
+
+
+class Checkpoint(AbstractContextManager["Checkpoint"]):
+    """The tensors of all weight files of one kind in `folder`, by name.
+
+    safetensors files are preferred where there are some. Raises NotSymmetric when there are no weights or a name is
+    there twice.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.paths = _weight_files(folder)
+        self._files: list[BinaryIO] = []
+        self._places: dict[str, tuple[BinaryIO, Tensor]] = {}
+        try:
+            for path in self.paths:
+                self._add(path)
+        except BaseException:
+            self.close()
+            raise
+
+    def names(self) -> Iterator[str]:
+        """Names in the order of the files."""
+        return iter(self._places)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._places
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return self._places[name][1].shape
+
+    def dtype(self, name: str) -> str:
+        """Its safetensors name."""
+        return self._places[name][1].dtype
+
+    def nbytes(self, name: str) -> int:
+        tensor = self._places[name][1]
+        return tensor.stop - tensor.start
+
+    def raw(self, name: str) -> bytes:
+        """The bytes of a tensor, as stored."""
+        file, tensor = self._places[name]
+        file.seek(tensor.start)
+        data = file.read(tensor.stop - tensor.start)
+        if len(data) != tensor.stop - tensor.start:
+            raise NotSymmetric(f"{name}: the file ends before the tensor does", "fetch the file again")
+        return data
+
+    def float_type(self, name: str) -> FloatType:
+        """Raises NotSymmetric for a tensor that holds no floats of 16 or 32 bits."""
+        kind = FLOAT_TYPES.get(self.dtype(name))
+        if kind is None:
+            raise NotSymmetric(
+                f"{name} is {self.dtype(name)}, expected one of {', '.join(FLOAT_TYPES)}",
+                "quantised weights have lost the symmetry; start from the model before quantisation",
+            )
+        return kind
+
+    def words(self, name: str) -> Words:
+        """The bit patterns of a float tensor in its shape. Raises NotSymmetric for other tensors."""
+        kind = self.float_type(name)
+        return np.frombuffer(self.raw(name), kind.word).reshape(self.shape(name))
+
+    def values(self, name: str) -> Array:
+        """A float tensor as float64. Raises NotSymmetric when it holds NaN or infinity."""
+        kind, words = self.float_type(name), self.words(name)
+        if not kind.is_finite(words):
+            raise NotSymmetric(f"{name} holds NaN or infinity", "repair the checkpoint or leave it as it is")
+        return kind.values(words)
+
+    def close(self) -> None:
+        for file in self._files:
+            file.close()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _add(self, path: Path) -> None:
+        file = path.open("rb")
+        self._files.append(file)
+        layout = read_layout(file)
+        for tensor in layout.tensors if layout else ():
+            if tensor.name in self._places:
+                raise NotSymmetric(f"{tensor.name} is in two files of {self.folder.name}", "keep one of them")
+            if tensor.dtype in DTYPES:
+                self._places[tensor.name] = (file, tensor)
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    for suffix in _SUFFIXES:
+        found = sorted(path for path in folder.iterdir() if path.suffix == suffix and path.is_file())
+        if found:
+            return found
+    raise NotSymmetric(
+        f"no weights found, expected files that end in {', '.join(_SUFFIXES)}", "name a revision that holds a model"
+    )
+
+
+def index_files(folder: Path) -> list[Path]:
+    """The files that say which shard holds which tensor."""
+    return sorted(folder.glob(f"*{INDEX_SUFFIX}"))
+
+
+def read_json(path: Path) -> dict[str, object]:
+    """A JSON object, {} when the file is absent or is none."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,231 @@
+"""Make the plain file of a symmetric form."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from freebits_codecs.container.reader import ContainerReader, RangeSource
+from freebits_codecs.container.records import SYMMETRIC
+from freebits_codecs.dtype import DTYPES
+from freebits_codecs.errors import CannotReproduce, CorruptContainer, LimitExceeded, UnsupportedFormat
+from freebits_codecs.symmetry.algebra import Algebra, open_algebra
+from freebits_codecs.symmetry.bits_back import reveal
+from freebits_codecs.symmetry.floats import FLOAT_TYPES, FloatType, Words
+from freebits_codecs.symmetry.form import HEAD_PART, RECIPE_KEY, RECIPE_VERSION, Recipe
+from freebits_codecs.symmetry.lora_gauge import PIVOTS, unpack_pivots
+from freebits_codecs.symmetry.polar import POLAR, make_polar
+from freebits_codecs.symmetry.safetensors_file import METADATA, Entry
+from freebits_codecs.symmetry.triangular import TRIANGLE, unpack_triangle
+
+MAX_HEADER_NBYTES = 100_000_000
+MAX_ROWS = 1 << 16
+"""Rows of a matrix that is made again; its square is allocated."""
+
+MAX_GROWTH = 64
+"""A file is at most this many times as long as its form: matrices grow at most from nothing to all."""
+
+_COPY_NBYTES = 8 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Expanded:
+    """The plain file that was written."""
+
+    nbytes: int
+    sha256: str
+
+
+def expand(source: RangeSource, target: Path, *, threads: int = 1, device: str | None = None) -> Expanded:
+    """Write the plain file of the symmetric container `source` to `target`, and check its digest.
+
+    Kept tensors are copied with bounded memory; one that is made again takes a few float64 matrices of its size.
+    Raises FormatError, UnsupportedFormat, LimitExceeded; UnexpectedForm when the container is not symmetric;
+    CannotReproduce when all is intact and the digest still differs; MissingLibrary.
+    """
+    form = OpenForm(ContainerReader(source, threads, SYMMETRIC))
+    algebra = open_algebra(device)
+    with target.open("w+b") as file:
+        file.write(form.plain_head)
+        file.truncate(form.nbytes)
+        for entry in form.plain.values():
+            if entry.name in form.entries:
+                form.copy(entry, file)
+        for name, words in form.made(algebra):
+            file.seek(form.plain[name].start)
+            file.write(words.tobytes())
+        sha256 = _digest(file)
+    if sha256 != form.sha256:
+        raise CannotReproduce(f"the file of a {form.recipe.get('method')} form", found=sha256, expected=form.sha256)
+    return Expanded(form.nbytes, sha256)
+
+
+class OpenForm:
+    """A symmetric form: its recipe, its tensors, and where those of the plain file go. Everything is checked first."""
+
+    def __init__(self, reader: ContainerReader) -> None:
+        self._reader = reader
+        header, self._data_start = _read_header(reader)
+        self.recipe = _read_recipe(header)
+        self.entries = _entries(header, self._data_start, reader.nbytes)
+        self.nbytes: int = self.recipe["nbytes"]
+        self.sha256: str = self.recipe["sha256"]
+        if self.nbytes > MAX_GROWTH * reader.nbytes:
+            raise LimitExceeded("length of a plain file", found=self.nbytes, limit=MAX_GROWTH * reader.nbytes)
+        self.plain_head = self.part(HEAD_PART, "U8").tobytes()
+        self.plain = _entries(_parse_header(self.plain_head[8:]), len(self.plain_head), self.nbytes)
+        self._check_kept()
+
+    def copy(self, entry: Entry, file: BinaryIO) -> None:
+        """A kept tensor to its place in the plain file."""
+        at = self.entries[entry.name]
+        file.seek(entry.start)
+        for start in range(at.start, at.stop, _COPY_NBYTES):
+            file.write(self._reader.read(start, min(start + _COPY_NBYTES, at.stop)))
+
+    def made(self, algebra: Algebra) -> Any:
+        """Names and words of the tensors that are made again; each exactly once. Raises CorruptContainer."""
+        missing = {name for name in self.plain if name not in self.entries}
+        if "stack" in self.recipe:
+            for name, words in reveal(_object(self.recipe["stack"], "stack"), self, algebra):
+                missing.discard(name)
+                yield name, words
+        for name, step in _object(self.recipe.get("made", {}), "made").items():
+            words = self._make(name, _object(step, "step"), algebra)
+            missing.discard(name)
+            yield name, words
+        if missing:
+            raise CorruptContainer("recipe", found=f"nothing for {sorted(missing)[:3]}", expected="every tensor")
+
+    def part(self, name: object, dtype: str) -> NDArray[Any]:
+        """A part as an array; floats as words."""
+        entry = self._entry(name)
+        if entry.dtype != dtype:
+            raise CorruptContainer(f"dtype of {entry.name}", found=entry.dtype, expected=dtype)
+        kind = FLOAT_TYPES.get(dtype)
+        is_words = kind is not None and not entry.name.startswith("freebits.eigenvalues.")
+        numpy_dtype = kind.word if kind is not None and is_words else DTYPES[dtype].view
+        return np.frombuffer(self._reader.read(entry.start, entry.stop), numpy_dtype).reshape(entry.shape)
+
+    def kept(self, name: object) -> Words:
+        """A kept tensor."""
+        entry = self._entry(name)
+        kind = FLOAT_TYPES.get(entry.dtype)
+        if kind is None or entry.name not in self.plain:
+            raise CorruptContainer("anchor", found=f"{entry.name}, {entry.dtype}", expected="a kept tensor of floats")
+        return np.frombuffer(self._reader.read(entry.start, entry.stop), kind.word).reshape(entry.shape)
+
+    def hidden(self, name: object) -> tuple[FloatType, int]:
+        """Dtype and element count of a tensor that is not kept."""
+        entry = self.plain.get(str(name))
+        kind = FLOAT_TYPES.get(entry.dtype) if entry else None
+        if entry is None or kind is None or entry.name in self.entries:
+            raise CorruptContainer("hidden tensor", found=name, expected="a tensor of floats that is not kept")
+        return kind, math.prod(entry.shape)
+
+    def _make(self, name: str, step: Recipe, algebra: Algebra) -> Words:
+        kind, _ = self.hidden(name)
+        shape = self.plain[name].shape
+        if len(shape) != 2 or max(shape) > MAX_ROWS:
+            raise LimitExceeded(f"rows of {name}", found=max(shape, default=0), limit=MAX_ROWS)
+        packed = self.part(step.get("part"), kind.name)
+        if step.get("as") == TRIANGLE:
+            return unpack_triangle(packed, shape)
+        if step.get("as") == POLAR and isinstance(step.get("rank"), int):
+            return make_polar(packed, step["rank"], shape, kind, algebra)
+        if step.get("as") == PIVOTS:
+            return unpack_pivots(packed, self.part(step.get("pivots"), "U32"), shape, step.get("axis"), kind)
+        raise CorruptContainer(f"recipe of {name}", found=step.get("as"), expected=f"{TRIANGLE}, {POLAR} or {PIVOTS}")
+
+    def _entry(self, name: object) -> Entry:
+        entry = self.entries.get(name) if isinstance(name, str) else None
+        if entry is None:
+            raise CorruptContainer("tensor of a form", found=name, expected="one of those in its header")
+        return entry
+
+    def _check_kept(self) -> None:
+        """What is kept must be in both files alike."""
+        for name, entry in self.plain.items():
+            other = self.entries.get(name)
+            if other and (other.dtype, other.shape) != (entry.dtype, entry.shape):
+                raise CorruptContainer(f"kept tensor {name}", found=other.shape, expected=entry.shape)
+
+
+def _read_header(reader: ContainerReader) -> tuple[dict[str, Any], int]:
+    nbytes = int.from_bytes(reader.read(0, 8), "little")
+    if nbytes > min(MAX_HEADER_NBYTES, reader.nbytes):
+        raise LimitExceeded("header of a form", found=nbytes, limit=min(MAX_HEADER_NBYTES, reader.nbytes))
+    return _parse_header(reader.read(8, 8 + nbytes)), 8 + nbytes
+
+
+def _parse_header(text: bytes) -> dict[str, Any]:
+    try:
+        return _object(json.loads(text), "header")
+    except (ValueError, RecursionError) as error:
+        raise CorruptContainer("header of a form", found=str(error)[:80], expected="JSON") from None
+
+
+def _read_recipe(header: dict[str, Any]) -> Recipe:
+    text = _object(header.get(METADATA, {}), METADATA).get(RECIPE_KEY)
+    if not isinstance(text, str):
+        raise CorruptContainer("recipe of a form", found=type(text).__name__, expected="text in its metadata")
+    recipe = _parse_header(text.encode())
+    if recipe.get("version") != RECIPE_VERSION:
+        raise UnsupportedFormat(found=_integer(recipe.get("version")), supported=RECIPE_VERSION, what="recipe version")
+    if _integer(recipe.get("nbytes")) < 0 or not isinstance(recipe.get("sha256"), str):
+        raise CorruptContainer("recipe of a form", found=recipe.get("nbytes"), expected="a length and a SHA-256")
+    return recipe
+
+
+def _entries(header: dict[str, Any], data_start: int, nbytes: int) -> dict[str, Entry]:
+    """The tensors of a safetensors header; they must follow each other and fill the file."""
+    entries, at = {}, data_start
+    for name, value in header.items():
+        if name == METADATA:
+            continue
+        entry = _object(value, name)
+        dtype, shape, offsets = entry.get("dtype"), _integers(entry.get("shape")), _integers(entry.get("data_offsets"))
+        if dtype not in DTYPES or shape is None or offsets is None or len(offsets) != 2:
+            raise CorruptContainer(f"entry of {name[:80]}", found=dtype, expected="dtype, shape and data_offsets")
+        start, stop = data_start + offsets[0], data_start + offsets[1]
+        if start != at or stop - start != math.prod(shape) * DTYPES[dtype].itemsize:
+            raise CorruptContainer(
+                f"offsets of {name[:80]}", found=offsets, expected=f"from {at - data_start} on, no hole"
+            )
+        entries[name] = Entry(name, dtype, tuple(shape), start, stop)
+        at = stop
+    if at != nbytes:
+        raise CorruptContainer("length of a safetensors file", found=nbytes, expected=at)
+    return entries
+
+
+def _object(value: object, what: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise CorruptContainer(f"{what[:80]} of a form", found=type(value).__name__, expected="a JSON object")
+    return value
+
+
+def _integer(value: object) -> int:
+    return value if type(value) is int else -1
+
+
+def _integers(value: object) -> list[int] | None:
+    """A list of whole numbers from 0 on, None for anything else."""
+    if isinstance(value, list) and all(type(item) is int and item >= 0 for item in value):
+        return value
+    return None
+
+
+def _digest(file: BinaryIO) -> str:
+    digest = hashlib.sha256()
+    file.seek(0)
+    while piece := file.read(_COPY_NBYTES):
+        digest.update(piece)
+    return digest.hexdigest()
