@@ -48,6 +48,7 @@ _LLAMA3 = {
 ARCHITECTURES: dict[str, Callable[[], PreTrainedConfig]] = {
     "opt": lambda: OPTConfig(**_SIZES, ffn_dim=96, word_embed_proj_dim=48),
     "opt-untied": lambda: OPTConfig(**_SIZES, ffn_dim=96, word_embed_proj_dim=48, tie_word_embeddings=False),
+    "opt-unbiased": lambda: OPTConfig(**_SIZES, ffn_dim=96, word_embed_proj_dim=48, enable_bias=False),
     "llama": lambda: LlamaConfig(**_GATED, num_key_value_heads=2, rms_norm_eps=1e-6),
     "llama-tied-biases": lambda: LlamaConfig(
         **_GATED, tie_word_embeddings=True, attention_bias=True, mlp_bias=True, head_dim=16
