@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
@@ -10,14 +11,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import numpy as np
 
 from freebits_codecs import _core
 from freebits_codecs.container.encoder import RecordEncoder
-from freebits_codecs.container.reader import BytesSource, ContainerReader
-from freebits_codecs.container.records import CHUNK_NBYTES, FOOTER_NBYTES, HEADER_NBYTES, PLAIN, RECORD_NBYTES, Header
+from freebits_codecs.container.reader import BytesSource, ContainerReader, FileSource, RangeSource
+from freebits_codecs.container.records import (
+    CHUNK_NBYTES,
+    FOOTER_NBYTES,
+    HEADER_NBYTES,
+    PLAIN,
+    RECORD_NBYTES,
+    SYMMETRIC,
+    Header,
+)
 from freebits_codecs.container.stream import StreamDecoder, read_exactly, require_answer
 from freebits_codecs.container.view import OriginalFile, PlainOriginal
 from freebits_codecs.container.writer import (
@@ -28,9 +37,12 @@ from freebits_codecs.container.writer import (
     batch_chunks,
     pack_tail,
 )
-from freebits_codecs.errors import DigestMismatch
+from freebits_codecs.errors import CodecError, DigestMismatch
 from freebits_codecs.formats import NeedMore, read_head_layout, read_layout
 from freebits_codecs.planner import ExtentArrays
+
+if TYPE_CHECKING:
+    from freebits_codecs.symmetry.expansion import Expanded
 
 PathOrFile = str | os.PathLike[str] | BinaryIO
 Buffer = bytes | bytearray | memoryview | np.ndarray
@@ -78,9 +90,14 @@ def encode(data: Buffer, *, threads: int = 1, sha256: bool = False) -> bytes:
 def decode(data: Buffer, *, threads: int = 1) -> bytes:
     """The original bytes of a container; its digest is checked when it has one.
 
-    Raises FormatError, UnsupportedFormat, LimitExceeded.
+    Raises FormatError, UnsupportedFormat, LimitExceeded; of a symmetric form what `symmetry.expand` raises.
     """
-    reader = ContainerReader(BytesSource(_bytes_view(data)), threads)
+    source = BytesSource(_bytes_view(data))
+    if _form(source.read_at(0, HEADER_NBYTES)) == SYMMETRIC:
+        whole_file = io.BytesIO()
+        _expand(source, whole_file, threads)
+        return whole_file.getvalue()
+    reader = ContainerReader(source, threads)
     whole = reader.read(0, reader.nbytes)
     if reader.sha256:
         _check_digest(hashlib.sha256(whole).hexdigest(), reader.sha256)
@@ -115,9 +132,17 @@ def decode_file(
 ) -> DecodeSummary:
     """Decode a path, file object or pipe into another, with bounded memory.
 
-    The digest, if there is one, is known at the end only: on DigestMismatch throw away what was written.
+    The digest, if there is one, is known at the end only: on DigestMismatch throw away what was written. A symmetric
+    form gives its plain file, by way of a temporary one if `dst` cannot be sought; `src` must be a path then, and what
+    `symmetry.expand` raises is raised.
     """
     _refuse_same_file(src, dst)
+    if isinstance(src, str | os.PathLike):
+        with contextlib.closing(FileSource(src)) as container:
+            if _form(container.read_at(0, min(HEADER_NBYTES, container.nbytes))) == SYMMETRIC:
+                with _opened(dst, "w+b") as target:
+                    expanded = _expand(container, target, threads)
+                return DecodeSummary(expanded.nbytes, container.nbytes, expanded.sha256)
     with _opened(src, "rb") as source, _opened(dst, "wb") as sink:
         decoder = StreamDecoder(source, threads)
         digest = BackgroundDigest()
@@ -134,6 +159,20 @@ def decode_file(
             return DecodeSummary(decoder.nbytes, decoder.stored_nbytes, expected)
         finally:
             digest.close()
+
+
+def _form(head: bytes | memoryview) -> int:
+    """PLAIN for whatever is no sound header: the decoder says then what is wrong with it."""
+    try:
+        return Header.parse(bytes(head)).form
+    except CodecError:
+        return PLAIN
+
+
+def _expand(source: RangeSource, sink: BinaryIO, threads: int) -> Expanded:
+    from freebits_codecs.symmetry.expansion import expand_to  # noqa: PLC0415 - few files need it
+
+    return expand_to(source, sink, threads=threads)
 
 
 def _check_digest(found: str, expected: str) -> None:

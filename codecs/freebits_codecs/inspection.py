@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import numpy as np
 import zstandard
@@ -13,10 +13,13 @@ import zstandard
 from freebits_codecs.container.decoder import inflate
 from freebits_codecs.container.frames import PLANE_CODECS, Frame, Run, parse_payload
 from freebits_codecs.container.reader import ContainerReader, FileSource, RangeSource
-from freebits_codecs.container.records import HEADER_NBYTES, RECORD_NBYTES, VERSION, ZSTD_FLAG, Header
+from freebits_codecs.container.records import HEADER_NBYTES, RECORD_NBYTES, SYMMETRIC, VERSION, ZSTD_FLAG, Header
 from freebits_codecs.container.view import OriginalFile
 from freebits_codecs.errors import CorruptContainer
 from freebits_codecs.formats import FileLayout, Tensor, read_layout
+
+if TYPE_CHECKING:
+    from freebits_codecs.symmetry.slots import SlotFacts
 
 OUTSIDE = "(outside tensors)"
 INDEX_ENTRY_NBYTES = 4
@@ -53,7 +56,8 @@ class Inspection:
     """A container. `format` is the file's, None when no reader knows it; `sha256` is of the original file.
 
     `tensors` are in the order of the file's directory; `outside` is everything that is in none of them: headers,
-    padding, and the container's own header and footer.
+    padding, and the container's own header and footer. Of a symmetric form, all of this is about the form, and `slots`
+    is what it leaves out of its plain file; None for other containers.
     """
 
     version: int
@@ -64,6 +68,7 @@ class Inspection:
     chunk_count: int
     tensors: tuple[TensorFacts, ...]
     outside: TensorFacts
+    slots: tuple[SlotFacts, ...] | None = None
 
     @property
     def ratio(self) -> float:
@@ -104,7 +109,16 @@ def _inspect(reader: ContainerReader) -> Inspection:
         reader.chunk_count,
         tuple(segments.facts(tensor) for tensor in layout.tensors),
         segments.outside(reader.stored_nbytes - chunks_nbytes),
+        _slots(reader),
     )
+
+
+def _slots(reader: ContainerReader) -> tuple[SlotFacts, ...] | None:
+    if reader.form != SYMMETRIC:
+        return None
+    from freebits_codecs.symmetry.slots import slot_facts  # noqa: PLC0415 - few containers are
+
+    return slot_facts(reader)
 
 
 @dataclass(frozen=True, slots=True)

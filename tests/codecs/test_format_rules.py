@@ -11,7 +11,13 @@ from google_crc32c import value as independent_crc32c
 
 from freebits_codecs import _core, decode
 from freebits_codecs.container.records import ZSTD_FLAG
-from freebits_codecs.errors import CodecError, CorruptContainer, DigestMismatch, LimitExceeded, UnsupportedFormat
+from freebits_codecs.errors import (
+    CodecError,
+    CorruptContainer,
+    DigestMismatch,
+    LimitExceeded,
+    UnsupportedFormat,
+)
 from freebits_codecs.reference import decode_container
 from freebits_codecs.testing import Parts, RecordParts
 
@@ -245,7 +251,8 @@ def changed(offset: int, byte: int, part: slice) -> bytes:
     ("container", "error"),
     cases(
         version=(changed(8, 2, HEADER), UnsupportedFormat),
-        header_reserved=(changed(10, 1, HEADER), UnsupportedFormat),
+        form_unknown=(changed(10, 2, HEADER), UnsupportedFormat),
+        header_reserved=(changed(11, 1, HEADER), UnsupportedFormat),
         small_chunks=(changed(9, 11, HEADER), LimitExceeded),
         large_chunks=(changed(9, 25, HEADER), LimitExceeded),
         chunk_shorter_than_its_window=(changed(9, 12, HEADER), None),

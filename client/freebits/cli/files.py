@@ -6,7 +6,7 @@ import dataclasses
 import io
 import os
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
@@ -18,6 +18,7 @@ from freebits.progress import Progress
 
 if TYPE_CHECKING:
     from freebits_codecs.inspection import Inspection, TensorFacts
+    from freebits_codecs.symmetry.slots import SlotFacts
 
 SUFFIX = ".fb"
 
@@ -68,7 +69,7 @@ def _convert(options: Namespace, verb: str, convert: Callable[..., Any], rename:
         output = options.output or (STDIO if name == STDIO else rename(name))
         like = None if name == STDIO else Path(name)
         with ExitStack() as stack:
-            source = stack.enter_context(input_file(name))
+            source = like or stack.enter_context(input_file(name))
             target = stack.enter_context(output_file(output, force=options.force, like=like))
             progress = stack.enter_context(bar(options, verb))
             of_stored = verb == "decode"
@@ -126,6 +127,7 @@ def _facts(name: str, container: Inspection) -> dict[str, Any]:
         "chunk_count": container.chunk_count,
         "tensors": [_tensor_facts(tensor) for tensor in container.tensors],
         "outside": _tensor_facts(container.outside),
+        "slots": None if container.slots is None else [dataclasses.asdict(slot) for slot in container.slots],
     }
 
 
@@ -141,7 +143,27 @@ def _description(name: str, container: Inspection) -> str:
     )
     titles = ("tensor", "dtype", "shape", "bytes", "stored", "ratio", "bits/exponent", "planes")
     rows = [titles, *(_row(tensor) for tensor in (*container.tensors, container.outside))]
-    return f"{head}\n{table(rows, right=frozenset({3, 4, 5, 6}))}"
+    text = f"{head}\n{table(rows, right=frozenset({3, 4, 5, 6}))}"
+    return text if container.slots is None else f"{text}\n\n{_slot_table(container.slots)}"
+
+
+def _slot_table(slots: Sequence[SlotFacts]) -> str:
+    """What a symmetric form leaves out."""
+    titles = ("slot", "size", "numbers", "of", "popped bits", "correction bits", "exceptions", "tensors")
+    rows = [
+        (
+            slot.kind,
+            str(slot.size or "-"),
+            str(slot.numbers),
+            str(slot.of),
+            str(slot.popped_bits or "-"),
+            str(slot.correction_bits or "-"),
+            str(slot.exceptions or "-"),
+            " ".join(slot.tensors),
+        )
+        for slot in slots
+    ]
+    return f"a symmetric form; its slots:\n{table([titles, *rows], right=frozenset(range(1, 7)))}"
 
 
 def _row(tensor: TensorFacts) -> tuple[str, ...]:

@@ -40,7 +40,7 @@ def output_file(name: str, *, force: bool, like: Path | None = None) -> Iterator
     check_free(target, force=force, like=like)
     draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:  # named before it is made: an interrupt in between leaves nothing
-        with open(draft, "xb", opener=_private) as file:
+        with open(draft, "x+b", opener=_private) as file:
             yield file
         _dress(draft, like)
         _name(draft, target, force=force)

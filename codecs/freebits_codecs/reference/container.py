@@ -11,6 +11,7 @@ from freebits_codecs.errors import (
     DigestMismatch,
     LimitExceeded,
     TruncatedContainer,
+    UnexpectedForm,
     UnsupportedFormat,
 )
 from freebits_codecs.reference.chunk import SLACK_NBYTES, decode_chunk
@@ -59,9 +60,11 @@ def _header(data: bytes) -> int:
     _expect("magic bytes", data[:8], magic[: len(data)])
     _require(data, 0, 16, "header")
     _check_crc("header", data[:12], data[12:16])
-    version, chunk_log2, reserved = struct.unpack_from("<BBH", data, 8)
-    if version != 1 or reserved:
+    version, chunk_log2, form, reserved = struct.unpack_from("<BBBB", data, 8)
+    if version != 1 or form > 1 or reserved:
         raise UnsupportedFormat(found=version, supported=1)
+    if form == 1:
+        raise UnexpectedForm(is_symmetric=True)
     if not 12 <= chunk_log2 <= 24:
         raise LimitExceeded("log2 of the chunk size", found=chunk_log2, limit=24)
     return int(1 << chunk_log2)

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from freebits_codecs.errors import CorruptContainer, MissingLibrary
 
 Symbols = NDArray[np.int32]
-MODEL_PRECISION = 24
-"""Bits of a model's probabilities in constriction: no symbol costs more, and no alphabet may be larger."""
+WEIGHT_SUM = 1 << 16
+"""What the weights of an alphabet must add up to, so that constriction's float64 arithmetic on them is exact."""
 
 _HALF_BITS = 16
 
@@ -60,7 +60,7 @@ class BitStack:
         return self._popped(self._coder.decode(self._models.Uniform(size), count))
 
     def push_from(self, symbols: Symbols, weights: Sequence[int]) -> None:
-        """Push symbols that are indices of `weights`; one costs log2(sum / weight) bits."""
+        """Push symbols that are indices of `weights`, which sum up to WEIGHT_SUM."""
         if len(weights) > 1:
             self._coder.encode_reverse(symbols, self._categorical(weights))
 
@@ -97,10 +97,35 @@ class BitStack:
         self.push_uniform((values & np.uint32((1 << bits) - 1)).astype(np.int32), 1 << bits)
 
     def _categorical(self, weights: Sequence[int]) -> Any:
-        shares = np.asarray(weights, np.float64)
-        return self._models.Categorical(shares / shares.sum(), perfect=False)
+        return self._models.Categorical(np.asarray(weights, np.float64) / WEIGHT_SUM, perfect=False)
 
     @staticmethod
     def _popped(symbols: Any) -> Symbols:
         popped: Symbols = np.asarray(symbols, np.int32)
         return popped
+
+
+def make_weights(counts: NDArray[np.int64]) -> list[int]:
+    """Integers in proportion to `counts` that sum up to WEIGHT_SUM; positive where the count is."""
+    total = int(counts.sum())
+    if not total:
+        return [WEIGHT_SUM] + [0] * (len(counts) - 1)
+    weights = np.where(counts > 0, np.maximum(counts * WEIGHT_SUM // total, 1), 0)
+    weights[int(np.argmax(weights))] += WEIGHT_SUM - int(weights.sum())
+    return [int(weight) for weight in weights]
+
+
+def check_weights(weights: object, limit: int) -> list[int]:
+    """`weights` as they were stored: at most `limit` of them. Raises CorruptContainer."""
+    is_sound = (
+        isinstance(weights, list)
+        and 1 <= len(weights) <= limit
+        and all(type(weight) is int and weight >= 0 for weight in weights)
+        and sum(weights) == WEIGHT_SUM
+    )
+    if not is_sound:
+        raise CorruptContainer(
+            "weights of an alphabet", found=str(weights)[:80], expected=f"at most {limit}, sum {WEIGHT_SUM}"
+        )
+    assert isinstance(weights, list)
+    return weights

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from freebits_codecs.errors import CorruptContainer
 from freebits_codecs.symmetry.algebra import Algebra
 from freebits_codecs.symmetry.bit_stack import BitStack
-from freebits_codecs.symmetry.corrections import MAX_DIFFERENCE, Corrections
+from freebits_codecs.symmetry.corrections import Corrections
 from freebits_codecs.symmetry.floats import FLOAT_TYPES, Array, FloatType, Words
 from freebits_codecs.symmetry.form import Parts
 from freebits_codecs.symmetry.priors import PRIORS, Prior
@@ -166,7 +166,7 @@ class HidingStack:
             "size": size,
             "dtype": kind.name,
             "reach": corrections.reach,
-            "weights": list(corrections.weights),
+            "weights": corrections.weights,
             "eigenvalues": self.parts.add(f"eigenvalues.{number}", popped.eigenvalues),
             "corrections": self.parts.add(f"corrections.{number}", corrections.stream),
             "positions": self.parts.add(f"positions.{number}", corrections.positions),
@@ -227,15 +227,15 @@ def _turn_back(stack: BitStack, prior_name: str, step: Record, tensors: FormTens
     anchors = step.get("anchors")
     if kind is None or not isinstance(size, int) or not isinstance(anchors, list) or not isinstance(weights, list):
         raise CorruptContainer("turn of the recipe", found=sorted(step), expected="dtype, size, anchors and weights")
-    if not isinstance(reach, int) or reach > MAX_DIFFERENCE or not all(isinstance(weight, int) for weight in weights):
-        raise CorruptContainer("table of corrections", found=reach, expected=f"integers, reach up to {MAX_DIFFERENCE}")
+    if type(reach) is not int:
+        raise CorruptContainer("reach of corrections", found=reach, expected="a whole number")
     blocks = [_anchor_block(anchor, size, kind, tensors) for anchor in anchors]
     eigenvalues: Eigenvalues = tensors.part(step.get("eigenvalues"), "F32" if kind.width == 16 else "F64")
     if eigenvalues.shape != (size,) or not np.isfinite(eigenvalues).all():
         raise CorruptContainer("eigenvalues", found=eigenvalues.shape, expected=f"({size},), finite")
     corrections = Corrections(
         reach,
-        tuple(weights),
+        weights,
         tensors.part(step.get("corrections"), "U32"),
         tensors.part(step.get("positions"), "U32"),
         tensors.part(step.get("ordinals"), "I32"),

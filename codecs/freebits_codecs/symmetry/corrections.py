@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freebits_codecs.errors import CorruptContainer
-from freebits_codecs.symmetry.bit_stack import BitStack
+from freebits_codecs.symmetry.bit_stack import BitStack, check_weights, make_weights
 from freebits_codecs.symmetry.floats import Array
 from freebits_codecs.symmetry.priors import Ordinals, Prior
 
@@ -22,15 +22,13 @@ MAX_DIFFERENCE = 1023
 COVERED = 0.9995
 """Share of the entries whose differences the table should cover: a rarer one costs less as an exception."""
 
-_TABLE_SUM = 1 << 16
-
 
 @dataclass(frozen=True, slots=True)
 class Corrections:
     """Differences within [-`reach`, `reach`] coded by `weights`; exceptions by position, ascending."""
 
     reach: int
-    weights: tuple[int, ...]
+    weights: list[int]
     stream: NDArray[np.uint32]
     positions: NDArray[np.uint32]
     ordinals: NDArray[np.int32]
@@ -50,7 +48,7 @@ def make_corrections(prior: Prior, exact: Ordinals, estimates: Array, guard: flo
     symbols = np.where(is_exception, 0, difference + reach).astype(np.int32)
     symbols[is_exception] = reach
     counts = np.bincount(symbols, minlength=2 * reach + 1)
-    weights = tuple(max(int(count) * _TABLE_SUM // max(exact.size, 1), 1) for count in counts)
+    weights = make_weights(counts)
     stack = BitStack()
     stack.push_from(symbols, weights)
     positions = np.flatnonzero(is_exception)
@@ -67,9 +65,12 @@ def apply_corrections(prior: Prior, corrections: Corrections, estimates: Array) 
 
 
 def _check(corrections: Corrections, count: int) -> None:
-    found, expected = len(corrections.weights), 2 * corrections.reach + 1
-    if found != expected or not 0 <= corrections.reach <= MAX_DIFFERENCE or min(corrections.weights) < 1:
-        raise CorruptContainer("table of corrections", found=found, expected=f"{expected} positive weights")
+    reach = corrections.reach
+    if not 0 <= reach <= MAX_DIFFERENCE or len(corrections.weights) != 2 * reach + 1:
+        raise CorruptContainer(
+            "reach of corrections", found=reach, expected=f"that of {len(corrections.weights)} weights"
+        )
+    check_weights(corrections.weights, 2 * MAX_DIFFERENCE + 1)
     positions = corrections.positions.astype(np.int64)
     if positions.size != corrections.ordinals.size or (
         positions.size and (positions[-1] >= count or (np.diff(positions) <= 0).any())

@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import shutil
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,18 +53,33 @@ def expand(source: RangeSource, target: Path, *, threads: int = 1, device: str |
     Raises FormatError, UnsupportedFormat, LimitExceeded; UnexpectedForm when the container is not symmetric;
     CannotReproduce when all is intact and the digest still differs; MissingLibrary.
     """
+    with target.open("w+b") as file:
+        return _expand(source, file, threads, device)
+
+
+def expand_to(source: RangeSource, sink: BinaryIO, *, threads: int = 1, device: str | None = None) -> Expanded:
+    """The same into any binary file; one that cannot be read again or sought gets the bytes when all are right."""
+    if sink.seekable() and sink.readable() and sink.tell() == 0:
+        return _expand(source, sink, threads, device)
+    with tempfile.TemporaryFile() as file:
+        expanded = _expand(source, file, threads, device)
+        file.seek(0)
+        shutil.copyfileobj(file, sink, _COPY_NBYTES)
+        return expanded
+
+
+def _expand(source: RangeSource, file: IO[bytes], threads: int, device: str | None) -> Expanded:
     form = OpenForm(ContainerReader(source, threads, SYMMETRIC))
     algebra = open_algebra(device)
-    with target.open("w+b") as file:
-        file.write(form.plain_head)
-        file.truncate(form.nbytes)
-        for entry in form.plain.values():
-            if entry.name in form.entries:
-                form.copy(entry, file)
-        for name, words in form.made(algebra):
-            file.seek(form.plain[name].start)
-            file.write(words.tobytes())
-        sha256 = _digest(file)
+    file.write(form.plain_head)
+    file.truncate(form.nbytes)
+    for entry in form.plain.values():
+        if entry.name in form.entries:
+            form.copy(entry, file)
+    for name, words in form.made(algebra):
+        file.seek(form.plain[name].start)
+        file.write(words.tobytes())
+    sha256 = _digest(file)
     if sha256 != form.sha256:
         raise CannotReproduce(f"the file of a {form.recipe.get('method')} form", found=sha256, expected=form.sha256)
     return Expanded(form.nbytes, sha256)
@@ -83,14 +101,14 @@ class OpenForm:
         self.plain = _entries(_parse_header(self.plain_head[8:]), len(self.plain_head), self.nbytes)
         self._check_kept()
 
-    def copy(self, entry: Entry, file: BinaryIO) -> None:
+    def copy(self, entry: Entry, file: IO[bytes]) -> None:
         """A kept tensor to its place in the plain file."""
         at = self.entries[entry.name]
         file.seek(entry.start)
         for start in range(at.start, at.stop, _COPY_NBYTES):
             file.write(self._reader.read(start, min(start + _COPY_NBYTES, at.stop)))
 
-    def made(self, algebra: Algebra) -> Any:
+    def made(self, algebra: Algebra) -> Iterator[tuple[str, Words]]:
         """Names and words of the tensors that are made again; each exactly once. Raises CorruptContainer."""
         missing = {name for name in self.plain if name not in self.entries}
         if "stack" in self.recipe:
@@ -129,6 +147,11 @@ class OpenForm:
         if entry is None or kind is None or entry.name in self.entries:
             raise CorruptContainer("hidden tensor", found=name, expected="a tensor of floats that is not kept")
         return kind, math.prod(entry.shape)
+
+    def nbytes_of(self, name: object) -> int:
+        """Length of a tensor of the form. Raises CorruptContainer."""
+        entry = self._entry(name)
+        return entry.stop - entry.start
 
     def _make(self, name: str, step: Recipe, algebra: Algebra) -> Words:
         kind, _ = self.hidden(name)
@@ -223,7 +246,7 @@ def _integers(value: object) -> list[int] | None:
     return None
 
 
-def _digest(file: BinaryIO) -> str:
+def _digest(file: IO[bytes]) -> str:
     digest = hashlib.sha256()
     file.seek(0)
     while piece := file.read(_COPY_NBYTES):

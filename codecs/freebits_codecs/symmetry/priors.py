@@ -17,15 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freebits_codecs.errors import CorruptContainer
-from freebits_codecs.symmetry.bit_stack import BitStack
+from freebits_codecs.symmetry.bit_stack import BitStack, check_weights, make_weights
 from freebits_codecs.symmetry.floats import Array, FloatType, Words
 
 Ordinals = NDArray[np.int64]
 ENTRY_EXTRA_BITS = 4
 """Bits of a fixed-point entry beyond the mantissa of the weights. The rotation is known to a few units of the weights'
 rounding; finer entries would be popped and paid back as corrections."""
-
-_TABLE_SUM = 1 << 16
 
 
 class Prior(Protocol):
@@ -78,7 +76,7 @@ class EntropyPrior:
         exponents, rest = _split(words, kind)
         counts = np.bincount(exponents, minlength=1)
         first = int(np.flatnonzero(counts)[0]) if words.size else 0
-        weights = _table(counts[first:])
+        weights = make_weights(counts[first:])
         stack.push_bits(rest, kind.width - kind.exponent_bits)
         stack.push_from(exponents - np.int32(first), weights)
         return {"first": first, "weights": weights}
@@ -165,26 +163,8 @@ def _joined(exponents: NDArray[np.uint32], rest: NDArray[np.uint32], kind: Float
     return joined
 
 
-def _table(counts: NDArray[np.int64]) -> list[int]:
-    """Frequencies as small integers: none that occurs is 0."""
-    total = max(int(counts.sum()), 1)
-    return [int(-(-int(count) * _TABLE_SUM // total)) for count in counts] or [1]
-
-
 def _checked_table(table: dict[str, Any], kind: FloatType) -> tuple[int, list[int]]:
-    first, weights = table.get("first"), table.get("weights")
-    limit = 1 << kind.exponent_bits
-    is_table = (
-        isinstance(first, int)
-        and isinstance(weights, list)
-        and first >= 0
-        and 1 <= len(weights) <= limit - first
-        and all(isinstance(weight, int) and 0 <= weight <= _TABLE_SUM for weight in weights)
-        and sum(weights) > 0
-    )
-    if not is_table:
-        expected = f"at most {limit} weights from 0 to {_TABLE_SUM}"
-        raise CorruptContainer("table of exponents", found=table, expected=expected)
-    assert isinstance(first, int)
-    assert isinstance(weights, list)
-    return first, weights
+    first, limit = table.get("first"), 1 << kind.exponent_bits
+    if type(first) is not int or not 0 <= first < limit:
+        raise CorruptContainer("first exponent of a table", found=first, expected=f"0 to {limit - 1}")
+    return first, check_weights(table.get("weights"), limit - first)

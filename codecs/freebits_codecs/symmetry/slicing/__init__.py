@@ -18,6 +18,7 @@ for _library in ("torch", "tokenizers"):
         raise MissingLibrary(_library, "slicing and running models", "symmetry")
 
 from freebits_codecs.symmetry.slicing.calibration import encode_text, read_text, read_tokenizer
+from freebits_codecs.symmetry.slicing.device import parse_dtype
 from freebits_codecs.symmetry.slicing.errors import InvalidSlicing, NotSliced, UnsupportedModel, UnusableCheckpoint
 from freebits_codecs.symmetry.slicing.folder import SlicingSummary, slice_folder
 from freebits_codecs.symmetry.slicing.loading import load, load_dense, load_sliced
@@ -37,6 +38,7 @@ __all__ = [
     "load",
     "load_dense",
     "load_sliced",
+    "parse_dtype",
     "perplexity",
     "read_text",
     "read_tokenizer",
