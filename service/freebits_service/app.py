@@ -27,6 +27,7 @@ from .downloads import endpoints as downloads
 from .downloads.leases import FLUSH_S, OpenBlobs
 from .downloads.pace import ReadAheadBudget
 from .errors import ServiceError
+from .expansions.operations import Expansions
 from .hf import routes as hf
 from .jobs import endpoints as jobs
 from .middleware import LimitJson, Observe, RoutePath
@@ -45,6 +46,7 @@ from .schemas import ErrorBody
 from .settings import Settings
 from .tensors import endpoints as tensors
 from .uploads import endpoints as uploads
+from .variants import endpoints as variants
 
 PREFIX = "/api/v1"
 READER_THREADS = 16  # each has a window at work beside what `read_ahead_nbytes` counts
@@ -79,11 +81,12 @@ def create_app(settings: Settings, hub: Hub | None = None) -> FastAPI:
     app.state.readiness = Readiness(app.state.hub, app.state.observing)
     app.state.samples = Samples(app.state.observing, settings.statistics_interval_s)
     app.state.mirror = Mirror(app.state.hub) if settings.upstream else None
+    app.state.expansions = Expansions(app.state.hub, app.state.open_blobs)
     app.state.draining = threading.Event()
     app.include_router(health.router)
     for feature in (accounts, oidc, orgs, quotas, audit, uploads, jobs):
         app.include_router(feature.router, prefix=PREFIX)
-    for feature in (repos, commits, downloads, tensors):
+    for feature in (repos, commits, downloads, tensors, variants):
         app.include_router(feature.router, prefix=PREFIX, dependencies=[Depends(bring_first)])
     hf.install(app)
     http_errors.install(app)
@@ -114,6 +117,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await run_in_threadpool(_logged, "last use of tokens", lambda: last_use.flush(hub.db))
         if app.state.mirror is not None:
             await app.state.mirror.close()
+        await app.state.expansions.close()
         app.state.readers.shutdown(wait=False, cancel_futures=True)
         app.state.registrars.shutdown(wait=False, cancel_futures=True)
         app.state.observing.close()

@@ -22,6 +22,11 @@ LOOKUPS = Counter("freebits_upstream_lookups", "Revisions looked up on the upstr
 FETCHES = Counter("freebits_upstream_fetches", "Files fetched from the upstream.", ("outcome",), registry=PROCESS)
 FETCHED = Counter("freebits_upstream_received_bytes", "Bytes of files that the upstream sent.", registry=PROCESS)
 
+EXPANSIONS = Counter(
+    "freebits_expansions", "Files expanded from a symmetric form for readers.", ("outcome",), registry=PROCESS
+)
+EXPANDED = Counter("freebits_expanded_bytes", "Bytes of files that were expanded for readers.", registry=PROCESS)
+
 _FAST_TO_SLOW = (0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60)
 DATABASE_SECONDS = Histogram(
     "freebits_database_seconds", "Time of a statement.", ("operation",), buckets=_FAST_TO_SLOW, registry=PROCESS

@@ -84,6 +84,10 @@ class Settings(BaseSettings):
     device: str = Field("cpu", pattern=r"^(cpu|cuda:[0-9]{1,3})$", description="what a worker encodes on: cpu, cuda:N")
     queues: str = Field("", description="queues a worker serves, comma between, first first (default: cpu, or gpu)")
     encode_queue: str = Field("cpu", pattern=r"^[a-z0-9-]{1,32}$", description="queue that new encodings wait in")
+    variant_queue: str = Field("cpu", pattern=r"^[a-z0-9-]{1,32}$", description="queue that new variants wait in")
+    expanded_nbytes: int = Field(
+        16 << 30, ge=0, description="most bytes of expanded files kept in the data folder; one is always kept"
+    )
     encode_min_nbytes: int = Field(4096, ge=0, description="smaller files stay as they are, bytes")
     encode_threads: int = Field(1, ge=1, le=256, description="threads of one encoding")
     job_max_attempts: int = Field(4, ge=1, description="a job that fails this often is parked")

@@ -57,7 +57,9 @@ def note_git_oids(session: Session, oids: Mapping[str, str]) -> None:
         session.connection().execute(statement.values(git_oid=bindparam("oid")), rows)
 
 
-def add_encoded_blob(session: Session, sha256: str, nbytes: int, key: str, stored: tuple[int, str]) -> Blob:
+def add_encoded_blob(
+    session: Session, sha256: str, nbytes: int, key: str, stored: tuple[int, str], *, symmetric: bool = False
+) -> Blob:
     """A blob whose container is at `key`; `stored` is the container's size and digest."""
     blob = Blob(
         sha256=sha256,
@@ -66,6 +68,7 @@ def add_encoded_blob(session: Session, sha256: str, nbytes: int, key: str, store
         container_key=key,
         container_nbytes=stored[0],
         container_sha256=stored[1],
+        symmetric=symmetric,
         created_at=now(),
         encoded_at=now(),
     )
@@ -97,8 +100,10 @@ def swap_to_container(session: Session, blob_id: int, key: str, stored: tuple[in
     return True
 
 
-def settle_raw(session: Session, blob_id: int) -> None:
-    """A blob stays as it is: no job is pending on it."""
+def settle_raw(session: Session, blob_id: int | None) -> None:
+    """The blob of a job, if it is on one, stays as it is: no job is pending on it."""
+    if blob_id is None:
+        return
     session.execute(update(Blob).where(Blob.id == blob_id, Blob.state == "encoding").values(state="raw"))
 
 
@@ -136,6 +141,7 @@ def heal_with_raw(session: Session, blob_id: int, key: str) -> None:
             container_key=None,
             container_nbytes=None,
             container_sha256=None,
+            symmetric=False,
             encoded_at=None,
             damaged_at=None,
             look_at=now(),
@@ -143,7 +149,9 @@ def heal_with_raw(session: Session, blob_id: int, key: str) -> None:
     )
 
 
-def heal_with_container(session: Session, blob_id: int, key: str, stored: tuple[int, str]) -> None:
+def heal_with_container(
+    session: Session, blob_id: int, key: str, stored: tuple[int, str], *, symmetric: bool = False
+) -> None:
     """A good container of a damaged or remote blob has arrived: serve that."""
     session.execute(
         update(Blob)
@@ -154,6 +162,7 @@ def heal_with_container(session: Session, blob_id: int, key: str, stored: tuple[
             container_key=key,
             container_nbytes=stored[0],
             container_sha256=stored[1],
+            symmetric=symmetric,
             encoded_at=now(),
             damaged_at=None,
             look_at=now(),
@@ -171,6 +180,7 @@ def fall_back_to_raw(session: Session, blob: Blob) -> bool:
             container_key=None,
             container_nbytes=None,
             container_sha256=None,
+            symmetric=False,
             encoded_at=None,
             damaged_at=None,
         )

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Protocol
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import BinaryIO, Protocol, cast
 
 from freebits_codecs import ContainerReader
-from freebits_codecs.errors import CodecError
+from freebits_codecs.container.view import OriginalFile
+from freebits_codecs.errors import CannotReproduce, CodecError, MissingLibrary
 
 from ..errors import DigestMismatch
 from ..settings import MIB
+from .contents import expand_object
 from .store import ObjectReader
 
 
 class Watcher(Protocol):
-    """Sees the decoded bytes of a container go by while they are checked."""
+    """Sees the original bytes of a container go by while they are checked."""
 
-    def begin(self, container: ContainerReader) -> None:
-        """Before the first piece."""
+    def begin(self, original: BinaryIO, nbytes: int) -> None:
+        """Before the first piece; `original` may be looked into."""
         ...
 
     def note(self, piece: memoryview) -> None:
@@ -54,7 +58,7 @@ def check_container(reader: ObjectReader, nbytes: int, sha256: str, watcher: Wat
             raise DigestMismatch(f"the container holds {container.nbytes} bytes, {nbytes} were announced")
         digest = hashlib.sha256()
         if watcher is not None:
-            watcher.begin(container)
+            watcher.begin(cast(BinaryIO, OriginalFile(container)), container.nbytes)
         for piece in container.iter():
             digest.update(piece)
             if watcher is not None:
@@ -63,3 +67,35 @@ def check_container(reader: ObjectReader, nbytes: int, sha256: str, watcher: Wat
         raise DigestMismatch(f"the container cannot be decoded: {error}") from error
     if digest.hexdigest() != sha256:
         raise DigestMismatch(f"the container decodes to SHA-256 {digest.hexdigest()}, announced was {sha256}")
+
+
+def check_symmetric(
+    reader: ObjectReader, nbytes: int, sha256: str, scratch: Path, watcher: Watcher | None = None
+) -> None:
+    """Raises DigestMismatch unless the symmetric form expands to a file of this size and digest, which `scratch` holds
+    meanwhile.
+
+    Raises CannotReproduce and MissingLibrary where that cannot be told in this process, StorageFull.
+    """
+    with TemporaryDirectory(dir=scratch) as folder:
+        path = Path(folder) / "expanded"
+        try:
+            found = expand_object(reader, path)
+        except (CannotReproduce, MissingLibrary):
+            raise
+        except (CodecError, EOFError) as error:
+            raise DigestMismatch(f"the symmetric form cannot be expanded: {error}") from error
+        if found != (nbytes, sha256):
+            raise DigestMismatch(
+                f"{found[0]} bytes of SHA-256 {found[1]} were made, announced were {nbytes} of {sha256}"
+            )
+        if watcher is not None:
+            _show(path, nbytes, watcher)
+
+
+def _show(path: Path, nbytes: int, watcher: Watcher) -> None:
+    with path.open("rb") as file:
+        watcher.begin(file, nbytes)
+    with path.open("rb") as file:
+        while piece := file.read(MIB):
+            watcher.note(memoryview(piece))

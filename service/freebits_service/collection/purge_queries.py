@@ -9,7 +9,7 @@ from sqlalchemy import delete, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from ..clock import now
-from ..models import Blob, Commit, Ref, Repo, RepoBlob, Tree, TreePage, TreeSpan, Upload, UpstreamFile
+from ..models import Blob, Commit, Job, Ref, Repo, RepoBlob, Tree, TreePage, TreeSpan, Upload, UpstreamFile, Variant
 
 Step = Callable[[Session, int, int], int]  # of a repo, at most so many rows: how many there were
 
@@ -28,6 +28,13 @@ def drop_refs(session: Session, repo_id: int, limit: int) -> int:
     """Some refs."""
     ids = session.scalars(select(Ref.id).where(Ref.repo_id == repo_id).limit(limit)).all()
     session.execute(delete(Ref).where(Ref.id.in_(ids)))
+    return len(ids)
+
+
+def drop_variants(session: Session, repo_id: int, limit: int) -> int:
+    """Some jobs that were to make variants, with what they are: nobody can look at what they made any more."""
+    ids = session.scalars(select(Variant.job_id).where(Variant.repo_id == repo_id).limit(limit)).all()
+    session.execute(delete(Job).where(Job.id.in_(ids)))
     return len(ids)
 
 
@@ -90,7 +97,7 @@ def expire_uploads(session: Session, repo_id: int, limit: int) -> int:
 def drop_repo(session: Session, repo_id: int, _limit: int) -> int:
     """The repo itself, if nothing of it is left; 1 when a writer that was still at work added something."""
     session.execute(select(Repo.id).where(Repo.id == repo_id).with_for_update())
-    for table in (Commit, Tree, TreePage, RepoBlob, UpstreamFile, Upload):
+    for table in (Variant, Commit, Tree, TreePage, RepoBlob, UpstreamFile, Upload):
         if session.scalar(select(exists().where(table.repo_id == repo_id))):
             return 1
     session.execute(delete(Repo).where(Repo.id == repo_id))
@@ -100,6 +107,7 @@ def drop_repo(session: Session, repo_id: int, _limit: int) -> int:
 # Uploads are expired, not deleted: their staged bytes are let go of like those of all others.
 STEPS: tuple[Step, ...] = (
     drop_refs,
+    drop_variants,
     drop_commits,
     drop_spans,
     drop_pages,

@@ -63,16 +63,15 @@ def _commit(hub: Hub, session: Session, caller: Principal, repo: Repo, body: sch
     parent = _require_head(branch, head, body.parent)
     blobs = _usable_blobs(session, caller, body.operations)
     changes = _changes(body.operations, blobs)
-    tree_id, tree_digest = store_edited(session, repo.id, parent.tree_id if parent else None, changes)
-    row = _commit_row(repo, caller, body, parent, tree_id, tree_digest)
-    queries.add_commit(session, row)
+    tree = store_edited(session, repo.id, parent.tree_id if parent else None, changes)
+    row = add_commit(session, repo, parent, tree, caller.name, body.message, body.description)
     held = sorted({blob.id: blob for blob in blobs.values()}.values(), key=lambda blob: blob.id)
     added = queries.hold_blobs(session, repo.id, [blob.id for blob in held])
     worth = [blob for blob in held if is_worth_encoding(hub, blob)]
     add_encode_jobs(session, worth, hub.settings.encode_queue, _asked(repo, body))
     charge(session, hub.settings, repo, added)
     record(session, caller.name, "commit", repo.full_name, branch=branch, commit=row.digest)
-    _set_head(session, repo, branch, parent, row)
+    set_head(session, repo, branch, parent, row)
     return describe(row, parent.digest if parent else None)
 
 
@@ -95,13 +94,14 @@ def _require_head(branch: str, head: tuple[Ref, Commit] | None, expected: str | 
     return current
 
 
-def _set_head(session: Session, repo: Repo, branch: str, parent: Commit | None, row: Commit) -> None:
-    if parent is None:
+def set_head(session: Session, repo: Repo, branch: str, expected: Commit | None, row: Commit) -> None:
+    """Compare and set: make the branch, or move it if it is still at `expected`; raises HeadMoved."""
+    if expected is None:
         repo_queries.add_ref(session, repo.id, "branch", branch, row.id)
-    elif not repo_queries.move_ref(session, repo.id, branch, expected_id=parent.id, commit_id=row.id):
+    elif not repo_queries.move_ref(session, repo.id, branch, expected_id=expected.id, commit_id=row.id):
         # Another commit moved it after we read it, and has ended: this reads where it is now.
         head = repos.find_branch(session, repo, branch)
-        raise HeadMoved(branch, head[1].digest if head else None, parent.digest)
+        raise HeadMoved(branch, head[1].digest if head else None, expected.digest)
 
 
 def _asked(repo: Repo, body: schemas.NewCommit) -> Asked:
@@ -143,33 +143,36 @@ def is_worth_encoding(hub: Hub, blob: Blob) -> bool:
     return blob.state == "raw" and blob.nbytes >= hub.settings.encode_min_nbytes
 
 
-def _commit_row(
+def add_commit(
+    session: Session,
     repo: Repo,
-    caller: Principal,
-    body: schemas.NewCommit,
     parent: Commit | None,
-    tree_id: int,
-    tree_digest: str,
+    tree: tuple[int, str],
+    author: str,
+    message: str,
+    description: str,
 ) -> Commit:
+    """Store a commit of a tree (its row id and digest) on top of `parent`."""
     created_at = now()
     digest = commit_id(
-        tree=tree_digest,
+        tree=tree[1],
         parent=parent.digest if parent else None,
-        author=caller.name,
-        message=body.message,
-        description=body.description,
+        author=author,
+        message=message,
+        description=description,
         created_at=created_at,
     )
-    return Commit(
+    row = Commit(
         repo_id=repo.id,
         digest=digest,
         parent_id=parent.id if parent else None,
-        tree_id=tree_id,
-        author=caller.name,
-        message=body.message,
-        description=body.description,
+        tree_id=tree[0],
+        author=author,
+        message=message,
+        description=description,
         created_at=created_at,
     )
+    return queries.add_commit(session, row)
 
 
 def commit_id(

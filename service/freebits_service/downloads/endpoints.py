@@ -110,7 +110,7 @@ async def _stream(
     def make(reader: ObjectReader, pace: Pace) -> Iterator[Piece]:
         return pieces(reader, located.blob, answer, span, pace)
 
-    return await send_pieces(request, hub, located.blob, answer.key, make, status_code=status, headers=headers)
+    return await send_pieces(request, hub, located.blob, answer, make, status_code=status, headers=headers)
 
 
 async def _follow(

@@ -53,10 +53,10 @@ class Located:
 
 @dataclass(frozen=True, slots=True)
 class Representation:
-    """What is sent for a file: `key` as it is stored, or decoded; `nbytes` and `etag` are of what is sent."""
+    """What is sent for a file: `key` as it is stored, decoded or expanded; `nbytes` and `etag` are of what is sent."""
 
     key: str
-    form: Literal["raw", "decoded", "container"]
+    form: Literal["raw", "decoded", "container", "expanded"]
     nbytes: int
     etag: str
 
@@ -96,12 +96,17 @@ def answer_for(located: Located, wants_container: bool) -> Representation:
 
 
 def represent(blob: Blob, wants_container: bool) -> Representation:
-    """The container for who asks for it and when there is one; the plain bytes otherwise. Raises BlobDamaged."""
+    """The container for who asks for it and when there is one; the plain bytes otherwise. Raises BlobDamaged.
+
+    A container that holds a symmetric form is nobody's to get: what it decodes to is not the file.
+    """
     if blob.damaged_at is not None:
         raise BlobDamaged(blob.sha256)
     if blob.container_key is None:
         assert blob.raw_key is not None, f"blob {blob.sha256} has neither raw bytes nor a container"
         return Representation(blob.raw_key, "raw", blob.nbytes, f'"{blob.sha256}"')
+    if blob.symmetric:
+        return Representation(blob.container_key, "expanded", blob.nbytes, f'"{blob.sha256}"')
     if wants_container:
         return Representation(
             blob.container_key,

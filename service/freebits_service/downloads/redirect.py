@@ -19,7 +19,7 @@ _OF_THE_BODY = frozenset({"Accept-Ranges", "Content-Disposition", "Content-Type"
 
 def redirector(hub: Hub, answer: Representation, if_range: str | None) -> Presigner | None:
     """Who makes the URL if the store answers a GET; not one with If-Range: the store compares with its own ETag."""
-    return _presigner(hub) if answer.form != "decoded" and if_range is None else None
+    return _presigner(hub) if answer.form in {"raw", "container"} and if_range is None else None
 
 
 def sends_raw_bytes(hub: Hub, blob: Blob) -> bool:

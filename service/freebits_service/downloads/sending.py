@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from concurrent.futures import Executor
 from typing import TypeVar
 
 from fastapi import Request, Response
@@ -11,8 +13,11 @@ from starlette.concurrency import run_in_threadpool
 from ..blobs.store import ObjectNotFound, ObjectReader
 from ..context import Hub
 from ..errors import BlobDamaged
+from ..expansions.operations import Expansion, Expansions
 from ..models import Blob
+from .arriving import ArrivingResponse, wait_while_errors_can_be_told
 from .leases import OpenBlobs
+from .locate import Representation
 from .pace import Pace
 from .stream import ObjectResponse, Piece, ReadAhead
 
@@ -41,17 +46,19 @@ async def send_pieces(
     request: Request,
     hub: Hub,
     blob: Blob,
-    key: str,
+    answer: Representation,
     make: MakePieces,
     *,
     status_code: int,
     headers: Mapping[str, str],
 ) -> Response:
-    """An answer of the pieces that `make` makes of the object under `key`, one of the blob's.
+    """An answer of the pieces that `make` makes of what holds the representation.
 
     Raises ObjectNotFound, and what making the first pieces raises, before anything of the answer is out.
     """
-    reader = await run_in_threadpool(hub.store.open, key)
+    if answer.form == "expanded":
+        return await _send_expanded(request, blob, make, status_code=status_code, headers=headers)
+    reader = await run_in_threadpool(hub.store.open, answer.key)
     pace = Pace(request.app.state.read_ahead)
     close = _leased(request.app.state.open_blobs, blob.id, reader)
     source = ReadAhead(make(reader, pace), request.app.state.readers, pace)
@@ -61,6 +68,36 @@ async def send_pieces(
         source.when_idle(close)
         raise
     return ObjectResponse(source, close, status_code=status_code, headers=headers)
+
+
+async def _send_expanded(
+    request: Request, blob: Blob, make: MakePieces, *, status_code: int, headers: Mapping[str, str]
+) -> Response:
+    expansions: Expansions = request.app.state.expansions
+    expansion = await expansions.join(blob)
+    await wait_while_errors_can_be_told(expansion.reader(), expansion.leave)
+    body = _once_expanded(expansions, expansion, make, request.app.state.readers, Pace(request.app.state.read_ahead))
+    return ArrivingResponse(body, expansion.leave, status_code=status_code, headers=headers)
+
+
+async def _once_expanded(
+    expansions: Expansions, expansion: Expansion, make: MakePieces, readers: Executor, pace: Pace
+) -> AsyncIterator[Piece]:
+    source = ReadAhead(make(await expansion.reader(), pace), readers, pace)
+    expansion.use()  # a thread may still be reading when the client goes away
+    loop = asyncio.get_running_loop()
+
+    def leave() -> None:
+        loop.call_soon_threadsafe(expansion.leave)
+
+    try:
+        async for piece in source:
+            yield piece
+    except BlobDamaged:
+        expansions.forget(expansion.content.sha256)
+        raise
+    finally:
+        source.when_idle(leave)
 
 
 def _leased(open_blobs: OpenBlobs, blob_id: int, reader: ObjectReader) -> Callable[[], None]:

@@ -32,17 +32,19 @@ Piece = bytes | memoryview
 def pieces(reader: ObjectReader, blob: Blob, answer: Representation, span: ByteRange, pace: Pace) -> Iterator[Piece]:
     """The bytes ``[span.start, span.stop)`` of the representation; a decoded range touches only its chunks.
 
+    `reader` is of the object, or of the file that was made of it when that is expanded.
+
     Raises BlobDamaged, at once or later, rather than give wrong bytes: decoded chunks have checksums, and where raw
     bytes are read whole the last piece is held back until their SHA-256 is right. Ranges of raw bytes have no checksum
     of their own; who reads a file in ranges compares the whole.
     """
-    stored_nbytes = blob.stored_nbytes if blob.container_key == answer.key else blob.nbytes
+    stored_nbytes = blob.stored_nbytes if answer.form == "decoded" else answer.nbytes
     if reader.nbytes != stored_nbytes:
         raise BlobDamaged(blob.sha256)
     try:
         if answer.form == "decoded":
             yield from _decoded_pieces(ContainerReader(reader), span, pace)
-        elif answer.form == "raw" and span == ByteRange(0, answer.nbytes):
+        elif answer.form in {"raw", "expanded"} and span == ByteRange(0, answer.nbytes):
             yield from _hashed_pieces(reader, blob, pace)
         else:
             yield from _stored_pieces(reader, span, pace)

@@ -11,6 +11,7 @@ ServiceError
   DefaultBranchInUse  NamespaceInUse
   CollectionRunning                                somebody was there first
     ParentNotHead
+  NotAVariantBranch  NotLossless                   variants stay apart from the revisions they are made of
   InvalidName  InvalidPath  InvalidRequest         the request cannot be meant like that
   NotOffered                                       this hub does not have what was asked for
   PartMismatch  DigestMismatch  SizeMismatch
@@ -18,6 +19,7 @@ ServiceError
   RangeNotSatisfiable
   TooLarge  QuotaExceeded  StorageFull             limits of the settings, of the namespace, of the disk
   BlobDamaged                                      the hub has lost or damaged the bytes
+  ExpansionFailed                                  the bytes are here, in a form that cannot be expanded here
   Unavailable                                      something the hub stands on is away; try again later
     DatabaseUnavailable  StoreUnavailable
     UpstreamUnavailable
@@ -43,6 +45,8 @@ from .conflicts import (
     DefaultBranchInUse,
     HeadMoved,
     NamespaceInUse,
+    NotAVariantBranch,
+    NotLossless,
     ParentNotHead,
     RefExists,
     RepoExists,
@@ -68,6 +72,7 @@ from .outages import (
     BlobDamaged,
     DatabaseNotMigrated,
     DatabaseUnavailable,
+    ExpansionFailed,
     ShuttingDown,
     StoreUnavailable,
     Unavailable,
@@ -96,6 +101,7 @@ __all__ = [
     "DatabaseUnavailable",
     "DefaultBranchInUse",
     "DigestMismatch",
+    "ExpansionFailed",
     "Forbidden",
     "HeadMoved",
     "InvalidName",
@@ -107,6 +113,8 @@ __all__ = [
     "MirrorReadOnly",
     "NamespaceInUse",
     "NamespaceNotFound",
+    "NotAVariantBranch",
+    "NotLossless",
     "NotOffered",
     "OidcNotConfigured",
     "OidcUnavailable",

@@ -56,6 +56,32 @@ class HeadMoved(ServiceError):
         )
 
 
+class NotAVariantBranch(ServiceError):
+    """A variant would take the place of a revision that is none; `detail["branch"]` is where."""
+
+    code = "NOT_A_VARIANT_BRANCH"
+
+    def __init__(self, repo: str, branch: str, what: str) -> None:
+        super().__init__(
+            f"branch {branch!r} of {repo} is {what}; variants go to branches that do not exist yet or hold a variant: "
+            "choose another one",
+            branch=branch,
+        )
+
+
+class NotLossless(ServiceError):
+    """A variant was asked for of a revision that is a variant itself; `detail["commit"]` is that revision."""
+
+    code = "NOT_LOSSLESS"
+
+    def __init__(self, repo: str, commit: str, report: str) -> None:
+        super().__init__(
+            f"revision {commit} of {repo} is a variant itself (it has a {report}); ask for one of the revision that it "
+            "was made of, which its report names",
+            commit=commit,
+        )
+
+
 class ParentNotHead(HeadMoved):
     """The same, of a commit that a Hugging Face client made: those expect 412."""
 

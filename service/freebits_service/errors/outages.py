@@ -63,6 +63,17 @@ class BlobDamaged(ServiceError):
         )
 
 
+class ExpansionFailed(ServiceError):
+    """A file cannot be made of its symmetric form by this process; what is stored of it is whole."""
+
+    code = "EXPANSION_FAILED"
+
+    def __init__(self, sha256: str, why: str) -> None:
+        super().__init__(
+            f"this hub process cannot make the file (SHA-256 {sha256}) of its symmetric form: {why}", sha256=sha256
+        )
+
+
 class ShuttingDown(ServiceError):
     """The hub process is being stopped and cut the request; nothing of it counts."""
 

@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, or_, select, tuple_, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Select, or_, select, tuple_, update
+from sqlalchemy.orm import Session, aliased
 
 from ..accounts.principal import Principal, private_of
 from ..blobs.queries import mark_encoding
 from ..clock import in_seconds, now
 from ..db import batches, insert_missing
-from ..models import Blob, Job, Repo, RepoBlob
-from ..models.jobs import BACKGROUND, INTERACTIVE
+from ..models import Blob, Commit, Job, Repo, RepoBlob, Variant
+from ..models.jobs import BACKGROUND, ENCODE, INTERACTIVE, KINDS
 
 ACTIVE = ("queued", "running")
 
@@ -44,20 +44,25 @@ def add_encode_jobs(session: Session, blobs: Sequence[Blob], queue: str, asked: 
     for some in batches(blobs):
         ids = [blob.id for blob in some]
         known = set(session.scalars(select(Job.blob_id).where(Job.blob_id.in_(ids))))
-        rows = [_new_job(blob, queue, asked) for blob in some if blob.id not in known]
+        rows = [_encode_job(blob, queue, asked) for blob in some if blob.id not in known]
         if rows:
             insert_missing(session, Job, rows)
             mark_encoding(session, [blob_id for blob_id in ids if blob_id not in known])
 
 
-def _new_job(blob: Blob, queue: str, asked: Asked) -> dict[str, Any]:
+def _encode_job(blob: Blob, queue: str, asked: Asked) -> dict[str, Any]:
+    place = {"blob_id": blob.id, "path": asked.paths.get(blob.sha256)}
+    return {**new_job(ENCODE, encode_job_key(blob.sha256), queue, asked), **place}
+
+
+def new_job(kind: str, key: str, queue: str, asked: Asked) -> dict[str, Any]:
+    """The columns of a job of any kind that nobody has begun."""
     return {
-        "key": encode_job_key(blob.sha256),
+        "kind": kind,
+        "key": key,
         "queue": queue,
         "priority": asked.priority,
-        "blob_id": blob.id,
         "repo": asked.repo,
-        "path": asked.paths.get(blob.sha256),
         "request_id": asked.request_id,
         "trace_parent": asked.trace_parent,
         "state": "queued",
@@ -106,7 +111,7 @@ def claim_job(session: Session, queues: Sequence[str], worker_id: str) -> Job | 
     for queue in queues:
         due = (
             select(Job.id)
-            .where(Job.state == "queued", Job.queue == queue, Job.not_before <= now())
+            .where(Job.state == "queued", Job.queue == queue, Job.not_before <= now(), Job.kind.in_(KINDS))
             .order_by(Job.priority, Job.id)
             .limit(1)
             .with_for_update(skip_locked=True)
@@ -182,7 +187,7 @@ def cancel_jobs_of_blob(session: Session, blob_id: int, outcome: str) -> None:
     )
 
 
-def cancel_job(session: Session, job_id: int) -> bool:
+def cancel_job(session: Session, job_id: int, by: str) -> bool:
     """Stop a queued or running job; the worker notices at its next progress note.
 
     The blob stays as it is; False when there is no such job.
@@ -190,7 +195,7 @@ def cancel_job(session: Session, job_id: int) -> bool:
     statement = (
         update(Job)
         .where(Job.id == job_id, Job.state.in_(ACTIVE))
-        .values(state="cancelled", outcome="cancelled by an admin", finished_at=now())
+        .values(state="cancelled", outcome=f"cancelled by {by}", finished_at=now())
         .returning(Job.id)
     )
     return session.scalar(statement) is not None
@@ -198,41 +203,78 @@ def cancel_job(session: Session, job_id: int) -> bool:
 
 def retry_job(session: Session, job_id: int) -> bool:
     """Queue a parked or cancelled job again, from a clean slate."""
+    return _queue_again(session, job_id, ("parked", "cancelled"))
+
+
+def begin_again(session: Session, job_id: int) -> bool:
+    """Queue a job again that has ended, however it did, from a clean slate."""
+    return _queue_again(session, job_id, ("done", "parked", "cancelled"))
+
+
+def _queue_again(session: Session, job_id: int, states: Sequence[str]) -> bool:
     statement = (
         update(Job)
-        .where(Job.id == job_id, Job.state.in_(("parked", "cancelled")))
+        .where(Job.id == job_id, Job.state.in_(states))
         .values(state="queued", failures=0, handovers=0, not_before=now(), finished_at=None)
         .returning(Job.id)
     )
     return session.scalar(statement) is not None
 
 
+@dataclass(frozen=True, slots=True)
+class FoundJob:
+    """A job with what it is on: a blob, or a variant with the ids of the commits it is made of and has become."""
+
+    job: Job
+    blob: Blob | None
+    variant: Variant | None
+    source: str | None
+    made: str | None
+
+
 def list_jobs(
     session: Session, caller: Principal, state: str | None, after: int | None, limit: int
-) -> Sequence[tuple[Job, Blob]]:
-    """Jobs with their blobs, newest first, with row ids below `after`; those in the caller's view."""
-    statement = select(Job, Blob).join(Blob, Blob.id == Job.blob_id).where(*_in_view(caller))
-    statement = statement.order_by(Job.id.desc()).limit(limit)
+) -> Sequence[FoundJob]:
+    """Jobs, newest first, with row ids below `after`; those in the caller's view."""
+    statement = found_jobs().where(*_in_view(caller)).order_by(Job.id.desc()).limit(limit)
     if state is not None:
         statement = statement.where(Job.state == state)
     if after is not None:
         statement = statement.where(Job.id < after)
-    return [(job, blob) for job, blob in session.execute(statement)]
+    return [FoundJob(*row) for row in session.execute(statement)]
 
 
-def find_job(session: Session, caller: Principal, job_id: int) -> tuple[Job, Blob] | None:
-    """A job with its blob, if it is in the caller's view."""
-    statement = select(Job, Blob).join(Blob, Blob.id == Job.blob_id)
-    found = session.execute(statement.where(Job.id == job_id, *_in_view(caller))).one_or_none()
-    return None if found is None else (found[0], found[1])
+def find_job(session: Session, caller: Principal, job_id: int) -> FoundJob | None:
+    """A job, if it is in the caller's view."""
+    found = session.execute(found_jobs().where(Job.id == job_id, *_in_view(caller))).one_or_none()
+    return None if found is None else FoundJob(*found)
+
+
+def found_jobs() -> Select[Job, Blob, Variant, str, str]:
+    """Rows for `FoundJob`."""
+    source, made = aliased(Commit), aliased(Commit)
+    return (
+        select(Job, Blob, Variant, source.digest, made.digest)
+        .outerjoin(Blob, Blob.id == Job.blob_id)
+        .outerjoin(Variant, Variant.job_id == Job.id)
+        .outerjoin(source, source.id == Variant.source_id)
+        .outerjoin(made, made.id == Variant.commit_id)
+    )
 
 
 def _in_view(caller: Principal) -> list[ColumnElement[bool]]:
-    """Jobs on content that a repo of the caller's, or of its organizations, holds; all for an admin."""
+    """Jobs on content or revisions of a repo of the caller's, or of its organizations; all for an admin."""
     if caller.sees_all:
         return []
-    held = select(RepoBlob.blob_id).join(Repo, Repo.id == RepoBlob.repo_id).where(private_of(caller))
-    return [Job.blob_id.in_(held)]
+    own = select(Repo.id).where(private_of(caller))
+    held = select(RepoBlob.blob_id).where(RepoBlob.repo_id.in_(own))
+    return [or_(Job.blob_id.in_(held), Variant.repo_id.in_(own))]
+
+
+def find_variant_repo(session: Session, job_id: int) -> Repo | None:
+    """The repo that a job makes a variant in."""
+    statement = select(Repo).join(Variant, Variant.repo_id == Repo.id).where(Variant.job_id == job_id)
+    return session.scalar(statement.where(Repo.deleted_at.is_(None)))
 
 
 def running_attempts(session: Session, for_at_least_s: float) -> Sequence[tuple[int, int]]:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import Executor
-from contextlib import suppress
 
 from fastapi import Request
-from starlette.responses import StreamingResponse
-from starlette.types import Receive, Scope, Send
 
+from ..downloads.arriving import ArrivingResponse, wait_while_errors_can_be_told
 from ..downloads.locate import Located
 from ..downloads.pace import Pace
 from ..downloads.ranges import ByteRange
@@ -20,8 +18,6 @@ from ..http_context import Caller, unquote_segment
 from ..names import DEFAULT_BRANCH
 from .fetch import Fetch
 from .lookups import Mirror, Wanted
-
-FIRST_BYTES_S = 5.0  # so long an error can still be told with its status; clients give up after 10 s of silence
 
 
 async def bring_first(request: Request, caller: Caller) -> None:
@@ -51,34 +47,14 @@ async def joined(request: Request, located: Located) -> Fetch | None:
     return await mirror.fetches.join(located)
 
 
-class ArrivingResponse(StreamingResponse):
-    """Sends bytes of a file while it arrives."""
-
-    def __init__(self, fetch: Fetch, span: ByteRange, pace: Pace, readers: Executor, **answer: object) -> None:
-        super().__init__(_pieces(fetch, span, pace, readers), **answer)  # type: ignore[arg-type]
-        self._fetch = fetch
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send all pieces; the fetch goes on when the client goes away."""
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            self._fetch.leave()
-
-
 async def answer_arriving(
     request: Request, fetch: Fetch, span: ByteRange, status: int, headers: Mapping[str, str]
 ) -> ArrivingResponse:
     """The answer to a GET of a file that arrives; raises what became of the fetch while that can be told."""
-    try:
-        if span.start < span.stop:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(fetch.readable(span.start), FIRST_BYTES_S)
-    except BaseException:
-        fetch.leave()
-        raise
-    pace = Pace(request.app.state.read_ahead)
-    return ArrivingResponse(fetch, span, pace, request.app.state.readers, status_code=status, headers=headers)
+    if span.start < span.stop:
+        await wait_while_errors_can_be_told(fetch.readable(span.start), fetch.leave)
+    body = _pieces(fetch, span, Pace(request.app.state.read_ahead), request.app.state.readers)
+    return ArrivingResponse(body, fetch.leave, status_code=status, headers=headers)
 
 
 async def _pieces(fetch: Fetch, span: ByteRange, pace: Pace, readers: Executor) -> AsyncIterator[bytes]:

@@ -6,6 +6,7 @@ repo -< upstream_file >- blob      what a mirrored repo has by name only
 repo -< upload -< upload_part      content on its way in
 blob -< tensor                     what is in it, by content
 blob -< job                        work wanted on it; worker: who lives; audit: who changed what
+job - variant >- repo, commit      work wanted on a revision, and what was made of it
 user -< membership >- namespace    organizations are namespaces; each namespace has its usage and quota
 user -< xorb                       chunks that its Xet client may refer to
 lease                              what one process at a time does
@@ -23,6 +24,7 @@ from .samples import Sample
 from .tables import Base
 from .tensors import Tensor
 from .uploads import Upload, UploadPart, Xorb
+from .variants import Variant
 
 __all__ = [
     "Audit",
@@ -50,6 +52,7 @@ __all__ = [
     "UploadPart",
     "UpstreamFile",
     "User",
+    "Variant",
     "Worker",
     "Xorb",
 ]

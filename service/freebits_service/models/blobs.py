@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, String, text
+from sqlalchemy import ForeignKey, Index, String, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from .tables import Base, BigId
@@ -17,6 +17,9 @@ class Blob(Base):
     job is queued or running) or ``encoded`` (served from `container_key`; `raw_key` stays until the collector
     lets it go). Content still on its way in has no row here, only an ``upload``; but for ``remote`` content: the
     upstream has it, a mirrored repo names it, and its bytes are not here (`UpstreamFile`).
+
+    A container is `symmetric` when its original is not the file but a form of which the file is made (see
+    ``codecs/FORMAT.md``): such a file is never sent from its container, only expanded.
 
     `look_at` is when the collector should look at the blob, because it may be unneeded or have a raw copy to let go of;
     None when nothing of that kind can be. `damaged_at` is when its bytes were found damaged; nothing is served then.
@@ -39,6 +42,7 @@ class Blob(Base):
     container_key: Mapped[str | None] = mapped_column(String(255), unique=True)
     container_nbytes: Mapped[int | None]
     container_sha256: Mapped[str | None] = mapped_column(String(64))
+    symmetric: Mapped[bool] = mapped_column(server_default=false())
     created_at: Mapped[datetime]
     encoded_at: Mapped[datetime | None]
     leased_until: Mapped[datetime | None]

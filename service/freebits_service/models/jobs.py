@@ -9,12 +9,16 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from .tables import Base, BigId, PathText
 
+ENCODE, VARIANT = "encode", "variant"
+KINDS = (ENCODE, VARIANT)  # a worker takes none that it does not know: those of a later release wait for its workers
 INTERACTIVE = 0  # somebody pushed and waits
 BACKGROUND = 100  # encoding what has been lying there
 
 
 class Job(Base):
-    """Work wanted on a blob; `key` (method and digest) makes asking twice the same as asking once.
+    """Work wanted on a blob (`kind` ``encode``), or on a revision (``variant``: what of it is a row of `Variant`).
+
+    `key`, made of what is wanted and on what, makes asking twice the same as asking once.
 
     `state`: ``queued`` -> ``running`` -> ``done`` | ``parked`` | ``cancelled``; a failed attempt goes back to
     ``queued`` with a later `not_before`. Lower `priority` goes first, then the older job. Only `worker_id` may
@@ -30,9 +34,10 @@ class Job(Base):
     )
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     key: Mapped[str] = mapped_column(String(128), unique=True)
+    kind: Mapped[str] = mapped_column(String(16), server_default=ENCODE)
     queue: Mapped[str] = mapped_column(String(32))
     priority: Mapped[int] = mapped_column(Integer, server_default=str(INTERACTIVE))
-    blob_id: Mapped[int] = mapped_column(ForeignKey("blob.id", ondelete="CASCADE"), index=True)
+    blob_id: Mapped[int | None] = mapped_column(ForeignKey("blob.id", ondelete="CASCADE"), index=True)
     repo: Mapped[str | None] = mapped_column(String(200))
     path: Mapped[str | None] = mapped_column(PathText)
     request_id: Mapped[str | None] = mapped_column(String(64))

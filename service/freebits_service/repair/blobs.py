@@ -8,6 +8,7 @@ when it was examined: what was moved meanwhile is examined again instead.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
@@ -19,6 +20,7 @@ from ..collection.queries import held_blob_ids, look_again
 from ..context import Hub
 from ..jobs.queries import encode_again
 from ..models import Blob
+from ..scratch import Scratch
 from ..tensors.digests import ContainerIndexer
 from ..tensors.queries import add_tensors, forget_tensors, set_tensor_count
 from . import queries
@@ -40,6 +42,7 @@ class BlobCheck:
     repair: bool
     rebuild_tensors: bool
     passing: Passing
+    scratch: Scratch
     between: Callable[[], None]
 
     def check_all(self) -> None:
@@ -115,14 +118,14 @@ class BlobCheck:
         if blob.container_key is None:
             return raw or (None if blob.raw_key else Problem("nowhere", "the database names no object for it")), None
         if not self.rebuild_tensors:
-            return raw, examine_container(self.hub.store, blob, self.depth, self.passing)
+            return raw, self._examine_container(blob)
         return raw, self._examine_and_index(blob)
 
     def _examine_and_index(self, blob: Blob) -> Problem | None:
         """Decode once for both; what is indexed counts only when the container is whole."""
         indexer = ContainerIndexer(lambda found: self._index(blob, lambda s: add_tensors(s, blob.id, found)))
         self._index(blob, lambda session: forget_tensors(session, blob.id))
-        problem = examine_container(self.hub.store, blob, self.depth, self.passing, indexer)
+        problem = self._examine_container(blob, indexer)
         if problem is not None:
             self._index(blob, lambda session: forget_tensors(session, blob.id))
             return problem
@@ -131,6 +134,11 @@ class BlobCheck:
             self._index(blob, lambda session: set_tensor_count(session, blob.id, count))
         return None
 
+    def _examine_container(self, blob: Blob, indexer: ContainerIndexer | None = None) -> Problem | None:
+        is_expanded = blob.symmetric and (self.depth == "deep" or indexer is not None)
+        with self.scratch.folder("fsck", blob.nbytes) if is_expanded else nullcontext() as folder:
+            return examine_container(self.hub.store, blob, self.depth, self.passing, folder, indexer)
+
     def _index(self, blob: Blob, write: Callable[[Session], None]) -> None:
         with self.hub.db.transaction() as session:
             if session.get(Blob, blob.id, with_for_update={"key_share": True, "read": True}) is not None:
@@ -138,7 +146,9 @@ class BlobCheck:
 
     def _conclude(self, blob: Blob, raw: Problem | None, container: Problem | None) -> None:
         served = container if blob.container_key else raw
-        if served is not None:
+        if served is not None and not served.is_damage:
+            self.report.add(Finding(served.kind, f"blob {blob.sha256}", served.detail, is_damage=False))
+        elif served is not None:
             self._report_damage(
                 blob, served, can_fall_back=blob.container_key is not None and self._has_whole_raw(blob, raw)
             )

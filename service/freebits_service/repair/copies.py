@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Self
 
+from freebits_codecs.errors import CannotReproduce, MissingLibrary
+
 from ..blobs.store import BlobStore, ObjectNotFound, ObjectReader
-from ..blobs.verify import Watcher, check_bytes, check_container
+from ..blobs.verify import Watcher, check_bytes, check_container, check_symmetric
 from ..errors import DigestMismatch
 from ..models import Blob
 
@@ -21,6 +24,7 @@ class Problem:
 
     kind: str
     detail: str
+    is_damage: bool = True
 
 
 class CountingReader:
@@ -53,9 +57,12 @@ def examine_raw(store: BlobStore, blob: Blob, depth: Depth, passing: Passing) ->
 
 
 def examine_container(
-    store: BlobStore, blob: Blob, depth: Depth, passing: Passing, watcher: Watcher | None = None
+    store: BlobStore, blob: Blob, depth: Depth, passing: Passing, scratch: Path | None, watcher: Watcher | None = None
 ) -> Problem | None:
-    """The problem with the container, None when it is whole; `watcher` sees it decoded when it is."""
+    """The problem with the container, None when it is whole; `watcher` sees it decoded when it is.
+
+    A symmetric form is expanded in `scratch`, which it needs where others are decoded.
+    """
     assert blob.container_key is not None
     stored = (blob.container_nbytes or 0, blob.container_sha256 or "")
     problem = _examine(store, blob.container_key, stored, depth, passing)
@@ -63,9 +70,15 @@ def examine_container(
         return problem
     try:
         with CountingReader(store.open(blob.container_key), passing) as reader:
-            check_container(reader, blob.nbytes, blob.sha256, watcher)
+            if blob.symmetric:
+                assert scratch is not None
+                check_symmetric(reader, blob.nbytes, blob.sha256, scratch, watcher)
+            else:
+                check_container(reader, blob.nbytes, blob.sha256, watcher)
     except ObjectNotFound:
         return Problem("missing-object", f"nothing at {blob.container_key}")
+    except (CannotReproduce, MissingLibrary) as error:
+        return Problem("not-expandable", f"{blob.container_key}: {error}", is_damage=False)
     except (DigestMismatch, OSError) as error:
         return Problem("undecodable", f"{blob.container_key}: {error}")
     return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 from contextlib import nullcontext
 from itertools import chain, islice
 
@@ -12,6 +14,7 @@ from ..collection.lease import REPAIR, only_one
 from ..collection.orphans import orphans_among
 from ..context import Hub
 from ..downloads.leases import LEAST_GRACE_S
+from ..scratch import Scratch
 from .blobs import BlobCheck
 from .copies import Depth
 from .findings import Finding, Report, Throttle
@@ -34,7 +37,7 @@ def fsck(
 
     Raises CollectionRunning when somebody else repairs or rebuilds: one does at a time.
     """
-    throttle = Throttle(nbytes_per_s)
+    throttle, scratch = Throttle(nbytes_per_s), Scratch(hub.settings, f"fsck-{os.getpid()}-{secrets.token_hex(4)}")
 
     def passing(nbytes: int) -> None:
         throttle.wait(nbytes)
@@ -47,7 +50,7 @@ def fsck(
                 hold.keep()
 
         check_references(hub, report, repair=repair)
-        BlobCheck(hub, report, depth, repair, rebuild_tensors, passing, between).check_all()
+        BlobCheck(hub, report, depth, repair, rebuild_tensors, passing, scratch, between).check_all()
     _check_extra(hub, report, max(hub.settings.grace_s, least_grace_s))
     return report
 

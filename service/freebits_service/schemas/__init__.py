@@ -22,7 +22,7 @@ from .accounts import (
 from .audit import AuditLine, AuditList
 from .commits import AddFile, Commit, CommitList, DeleteFile, Entry, NewCommit, Operation, Tree
 from .fields import Answer, ErrorBody, Request
-from .jobs import Job, JobList, Worker, WorkerList
+from .jobs import Job, JobList, JobVariant, Worker, WorkerList
 from .oidc import FinishedLogin, Login, NewLogin
 from .quotas import QuotaChange, Recount, Recounted, Usage
 from .repos import (
@@ -41,6 +41,7 @@ from .repos import (
 )
 from .tensors import SharedTensor, SharedTensorList, Tensor, TensorList
 from .uploads import NewUpload, Part, PartUrl, PartUrls, Upload
+from .variants import NewVariant, Variant, VariantList
 
 __all__ = [
     "AddFile",
@@ -60,6 +61,7 @@ __all__ = [
     "IssuedToken",
     "Job",
     "JobList",
+    "JobVariant",
     "Login",
     "Member",
     "MemberList",
@@ -72,6 +74,7 @@ __all__ = [
     "NewToken",
     "NewUpload",
     "NewUser",
+    "NewVariant",
     "Operation",
     "Org",
     "OrgList",
@@ -100,6 +103,8 @@ __all__ = [
     "User",
     "UserChange",
     "UserList",
+    "Variant",
+    "VariantList",
     "Whoami",
     "Worker",
     "WorkerList",

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
-from .fields import Answer
+from .fields import Answer, CommitId
+
+
+class JobVariant(Answer):
+    """What a job makes: `method` of commit `source` as the head of `branch`; `commit` is what was made of it last."""
+
+    method: str
+    parameters: dict[str, Any]
+    source: CommitId
+    branch: str
+    author: str
+    commit: CommitId | None
 
 
 class Job(Answer):
-    """Background work on a blob of `nbytes` bytes. `repo` and `path` are null where the caller may not read them.
+    """Background work on `nbytes` bytes: of a blob, or of the files of a revision (`kind` ``variant``).
 
+    `repo` and `path` are null where the caller may not read them; for a variant `sha256` is empty and `path` null.
     Lower `priority` goes first; `outcome` is what became of the last attempt that ended.
     """
 
     id: int
+    kind: Literal["encode", "variant"]
     key: str
     sha256: str
     nbytes: int
@@ -34,6 +47,7 @@ class Job(Answer):
     not_before: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    variant: JobVariant | None
 
 
 class JobList(Answer):

@@ -10,12 +10,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from blake3 import blake3
 
-from freebits_codecs import ContainerReader
-from freebits_codecs.container.view import OriginalFile
 from freebits_codecs.formats import Tensor, read_layout
 
 MAX_OVERLAP = 8
@@ -105,7 +103,7 @@ class TensorHasher:
 
 
 class ContainerIndexer:
-    """Index a container beside whoever decodes it: `begin`, then `note` every piece, then `finish`.
+    """Index a file beside whoever decodes it: `begin`, then `note` every piece, then `finish`.
 
     `keep` is called with batches of tensors as they are found. They are true only if the pieces turn out to be.
     """
@@ -116,12 +114,12 @@ class ContainerIndexer:
         self._batch: list[TensorDigest] = []
         self.count: int | None = None
 
-    def begin(self, container: ContainerReader) -> None:
+    def begin(self, original: BinaryIO, nbytes: int) -> None:
         """Read the file's directory, which is decoded twice therefore; nothing else is."""
-        layout = read_layout(cast(BinaryIO, OriginalFile(container)))
+        layout = read_layout(original)
         tensors = layout.tensors if layout else ()
         if self._max_tensors is None or len(tensors) <= self._max_tensors:
-            self._hasher = TensorHasher(tensors, container.nbytes)
+            self._hasher = TensorHasher(tensors, nbytes)
             self.count = 0
 
     def note(self, piece: memoryview) -> None:

@@ -6,68 +6,44 @@
             still ours
 
 A container that nobody came to name is the collector's. The raw object stays; the collector lets it go when the grace
-period is over and nobody reads it.
-
-An attempt belongs to the worker that its row names, and every statement about it says so (``WHERE attempt = ...
-AND worker_id = ...``). A worker that was taken for dead and wakes up finds that out at its next statement, and from
-then on touches nothing: another one may be at the same attempt, on the same staged bytes.
+period is over and nobody reads it. Whose an attempt is: ``attempts.py``.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
 
 import structlog
 from sqlalchemy.orm import Session
 
-from .. import telemetry
 from ..blobs.keys import job_origin, new_container_key
 from ..blobs.queries import settle_raw, swap_to_container
-from ..clock import in_seconds
-from ..context import Hub
-from ..errors import StorageFull, Unavailable
+from ..errors import Unavailable
 from ..jobs import queries
-from ..metrics import ENCODE_SECONDS, ENCODED_BYTES, ENCODED_FILES, FAILED_ATTEMPTS
-from ..models import Blob, Job
+from ..metrics import ENCODE_SECONDS, ENCODED_BYTES, ENCODED_FILES
+from ..models import Blob
 from ..tensors.queries import add_tensors, forget_tensors, set_tensor_count
-from .encoder import Encode, Encoded, EncoderProcess, Verified, Verify
+from .attempts import Attempts, Durably
+from .encoding_tasks import Encode, Verify
 
 log = structlog.get_logger()
 NOT_SMALLER = "kept as it is: encoding does not make it smaller"
-WAITED_FOR = (StorageFull, Unavailable)  # no fault of the job: tried again without end, never parked
-LONGEST_BACKOFF_S = 3600.0
-LONGEST_WAIT_S = 60.0
-WAIT_IN_BACKOFFS = 12
 Container = dict[str, Any]  # what the engine records between steps: {"key", "nbytes", "sha256", "encode_s"}
-T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class EncodeSteps:
-    """The steps of one worker."""
+class EncodeSteps(Attempts):
+    """The steps of jobs of kind ``encode``."""
 
-    hub: Hub
-    encoder: EncoderProcess
-    worker_id: str
+    __slots__ = ()
 
-    @contextmanager
-    def held(self, job_id: int, attempt: int) -> Iterator[bool]:
-        """Whether the attempt is this worker's, or nobody's and now this worker's; what is logged says for whom."""
-        job = self._run(lambda session: queries.adopt_attempt(session, job_id, attempt, self.worker_id))
-        request_id = job.request_id if job is not None else None
-        parent = job.trace_parent if job is not None else None
-        with (
-            structlog.contextvars.bound_contextvars(
-                job_id=job_id, attempt=attempt, worker=self.worker_id, request_id=request_id
-            ),
-            telemetry.span("attempt", parent, job_id=job_id, attempt=attempt, request_id=request_id or ""),
-        ):
-            log.info("attempt begins" if job is not None else "not ours to do")
-            yield job is not None
+    def run(self, durably: Durably, job_id: int, attempt: int) -> None:
+        """All steps of an attempt."""
+        container = durably("encode", self.encode, job_id, attempt)
+        if container is not None:
+            durably("verify", self.verify, job_id, attempt, container)
+            durably("swap", self.swap, job_id, attempt, container)
 
     def encode(self, job_id: int, attempt: int) -> Container | None:
         """Encode; None when there is nothing (more) to do for the attempt."""
@@ -87,7 +63,6 @@ class EncodeSteps:
             with suppress(Unavailable):  # the collector does it then; the error to tell is the first
                 store.abort(key)
             raise
-        assert isinstance(container, Encoded)
         ENCODED_FILES.inc()
         ENCODED_BYTES.inc(blob.nbytes)
         ENCODE_SECONDS.inc(container.encode_s)
@@ -120,7 +95,6 @@ class EncodeSteps:
             lambda _: self._note(job_id, attempt, blob.nbytes),
             lambda found: self._index(job_id, attempt, lambda session: add_tensors(session, blob.id, found)),
         )
-        assert isinstance(verified, Verified)
         count = verified.tensor_count
         if count is not None:
             self._index(job_id, attempt, lambda session: set_tensor_count(session, blob.id, count))
@@ -130,22 +104,11 @@ class EncodeSteps:
         log.info("swapping")
         self._run(lambda session: self._swap(session, job_id, attempt, container))
 
-    def record_failure(self, job_id: int, attempt: int, error: Exception) -> None:
-        """Queue the job again with a longer wait, or park it; what is no fault of the job is waited for."""
-        state = self._run(lambda session: self._record_failure(session, job_id, attempt, error))
-        if state is not None:
-            FAILED_ATTEMPTS.labels(type(error).__name__).inc()
-            log.warning("an attempt failed", job_id=job_id, attempt=attempt, state=state, error=str(error)[:500])
-
-    def _run(self, work: Callable[[Session], T]) -> T:
-        """A transaction that waits for a database that is away: its absence fails no job."""
-        return self.hub.db.run(work, patience_s=math.inf)
-
     def _blob(self, job_id: int, attempt: int) -> Blob | None:
         """The blob of the job, if the attempt is still ours."""
 
         def find(session: Session) -> Blob | None:
-            job = queries.hold_attempt(session, job_id, attempt, self.worker_id)
+            job = self._hold(session, job_id, attempt)
             return session.get(Blob, job.blob_id) if job is not None else None
 
         return self._run(find)
@@ -154,45 +117,22 @@ class EncodeSteps:
         """Write to the tensor index, if this attempt is still the current one: no two write about one blob."""
 
         def write_if_held(session: Session) -> None:
-            if queries.hold_attempt(session, job_id, attempt, self.worker_id) is not None:
+            if self._hold(session, job_id, attempt) is not None:
                 write(session)
 
         self._run(write_if_held)
 
-    def _note(self, job_id: int, attempt: int, nbytes: int) -> bool:
-        return self._run(lambda session: queries.set_progress(session, job_id, attempt, self.worker_id, nbytes))
-
     def _keep_raw(self, session: Session, job_id: int, attempt: int, encode_s: float) -> None:
-        job = queries.hold_attempt(session, job_id, attempt, self.worker_id)
+        job = self._hold(session, job_id, attempt)
         if job is not None:
             queries.finish_job(session, job, NOT_SMALLER, encode_s)
             settle_raw(session, job.blob_id)
 
     def _swap(self, session: Session, job_id: int, attempt: int, container: Container) -> None:
-        job = queries.hold_attempt(session, job_id, attempt, self.worker_id)
+        job = self._hold(session, job_id, attempt)
         if job is None:
             return
+        assert job.blob_id is not None
         stored = (container["nbytes"], container["sha256"])
         swapped = swap_to_container(session, job.blob_id, container["key"], stored)
         queries.finish_job(session, job, "encoded" if swapped else "was encoded meanwhile", container["encode_s"])
-
-    def _record_failure(self, session: Session, job_id: int, attempt: int, error: Exception) -> str | None:
-        job = queries.hold_attempt(session, job_id, attempt, self.worker_id)
-        if job is None:
-            return None
-        failures = job.failures + (not isinstance(error, WAITED_FOR))
-        is_final = failures >= self.hub.settings.job_max_attempts
-        wait_s = self._wait_s(job, error)
-        outcome = f"{type(error).__name__}: {error}"[:2000].replace("\0", "")
-        queries.fail_attempt(
-            session, job, parks=is_final, failures=failures, not_before=in_seconds(wait_s), outcome=outcome
-        )
-        if is_final:
-            settle_raw(session, job.blob_id)
-        return "parked" if is_final else "queued"
-
-    def _wait_s(self, job: Job, error: Exception) -> float:
-        backoff_s = self.hub.settings.job_backoff_s
-        if isinstance(error, WAITED_FOR):
-            return min(WAIT_IN_BACKOFFS * backoff_s, LONGEST_WAIT_S)
-        return min(backoff_s * 2.0 ** min(job.failures, 16), LONGEST_BACKOFF_S)

@@ -1,35 +1,31 @@
-"""Encode and verify objects in a child process.
+"""Encode, verify and expand objects in a child process.
 
 A process of its own can be killed at any moment (a job was cancelled), gives its memory back, cannot hold up
 the heartbeat, and takes nobody with it when a checkpoint makes the native code crash. It stays for many jobs,
-because starting one costs more than encoding a small file. It ends with its parent: its end of the pipe
-breaks.
+because starting one costs more than encoding a small file. It ends with its parent, whatever it is at.
 """
 
 from __future__ import annotations
 
-import io
 import multiprocessing
+import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Any, BinaryIO, cast
-
-from freebits_codecs import encode_file
+from typing import Any, Protocol, TypeVar
 
 from ..allocator import reuse_freed_memory
-from ..blobs.files import ObjectFile, StagedFile
 from ..blobs.opening import open_store
 from ..blobs.store import BlobStore
-from ..blobs.verify import check_bytes, check_container
-from ..errors import DigestMismatch, StorageFull, Unavailable
-from ..settings import MIB, Settings
-from ..tensors.digests import ContainerIndexer, TensorDigest
+from ..errors import StorageFull, Unavailable
+from ..settings import Settings
+from ..tensors.digests import TensorDigest
 
 PROGRESS_EVERY_S = 0.5
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 
 class EncoderDied(RuntimeError):
@@ -40,50 +36,40 @@ class EncodingFailed(RuntimeError):
     """The child process could not do a task; the message is its error."""
 
 
+class Refused(RuntimeError):
+    """A task cannot be done, and trying again will not help; the message says why and what to do."""
+
+
 class Cancelled(RuntimeError):
     """Nobody wants the task done any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Encode:
-    """Encode the object `raw_key`, whose content must have this digest, into parts of the object `key`."""
+class Tell:
+    """How a task tells what it has done so far; sending fails when the parent is gone, which ends the child."""
 
-    raw_key: str
-    key: str
-    part_nbytes: int
-    sha256: str
-    threads: int
+    def __init__(self, connection: Connection[Any, Any]) -> None:
+        self._connection = connection
+        self._last_told = time.monotonic()
 
+    def progress(self, nbytes: int) -> None:
+        """So many bytes are done; told now and then."""
+        if time.monotonic() - self._last_told > PROGRESS_EVERY_S:
+            self._last_told = time.monotonic()
+            self._connection.send(("progress", nbytes))
 
-@dataclass(frozen=True, slots=True)
-class Verify:
-    """Check that the container `key` has these bytes and decodes to a file of this size and digest."""
-
-    key: str
-    stored_nbytes: int
-    stored_sha256: str
-    nbytes: int
-    sha256: str
+    def tensors(self, found: Sequence[TensorDigest]) -> None:
+        """Some more tensors of the file at hand."""
+        self._connection.send(("tensors", found))
 
 
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """A container whose parts are all there."""
+class Task(Protocol[R_co]):
+    """Something to do in the child; it is sent there whole."""
 
-    nbytes: int
-    sha256: str
-    encode_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Verified:
-    """The container is what it should be; so many tensors were found in it on the way."""
-
-    tensor_count: int | None
+    def perform(self, store: BlobStore, tell: Tell) -> R_co:
+        """Do it; the result is sent back. Raises Refused when trying again cannot help."""
+        ...
 
 
-Task = Encode | Verify
-Result = Encoded | Verified
 KeepTensors = Callable[[Sequence[TensorDigest]], None]
 
 
@@ -97,13 +83,13 @@ class EncoderProcess:
         self._connection: Connection[Any, Any] | None = None
         self._stopped = threading.Event()
 
-    def run(self, task: Task, still_wanted: Callable[[int], bool], keep_tensors: KeepTensors | None = None) -> Result:
+    def run(self, task: Task[R], still_wanted: Callable[[int], bool], keep_tensors: KeepTensors | None = None) -> R:
         """Do a task; `still_wanted(nbytes done)` is asked every so often and may end it.
 
         `keep_tensors` is given the tensors that a verification finds, batch by batch, before it is known whether they
         are true.
 
-        Raises EncodingFailed, StorageFull, Unavailable, EncoderDied, Cancelled.
+        Raises EncodingFailed, Refused, StorageFull, Unavailable, EncoderDied, Cancelled.
         """
         with self._lock:
             if self._stopped.is_set():
@@ -111,34 +97,56 @@ class EncoderProcess:
             connection = self._connected()
             try:
                 connection.send(task)
-                return self._await_result(connection, still_wanted, keep_tensors)
+                result: R = self._await_result(connection, still_wanted, keep_tensors)
+                return result
             except (EOFError, OSError):
                 if self._stopped.is_set():
                     threading.Event().wait()  # the worker is ending; this is no failure of the job
-                status = self._end()
+                status = self.end()
                 raise EncoderDied(f"the encoding process ended with status {status}") from None
             except Cancelled:
-                self._end()
+                self.end()
                 raise
 
     def stop(self) -> None:
         """Kill the child because this process ends; a task it was at never returns."""
         self._stopped.set()
+        self.kill()
+
+    def kill(self) -> None:
+        """Kill the child; a task it was at raises EncoderDied."""
         process = self._process
         if process is not None:
             process.kill()
+
+    def end(self) -> int | None:
+        """End the child between two tasks, with all memory it has; its exit status. The next task gets a new one."""
+        process, connection = self._process, self._connection
+        self._process = self._connection = None
+        if connection is not None:
+            connection.close()
+        if process is None:
+            return None
+        process.kill()
+        process.join()
+        return process.exitcode
 
     def _await_result(
         self,
         connection: Connection[Any, Any],
         still_wanted: Callable[[int], bool],
         keep_tensors: KeepTensors | None,
-    ) -> Result:
-        done_nbytes = 0
+    ) -> Any:
+        done_nbytes, every_s = 0, self._settings.heartbeat_s
+        ask_at = time.monotonic() + every_s
         while True:
-            while not connection.poll(self._settings.heartbeat_s):
+            has_told = connection.poll(max(0.0, ask_at - time.monotonic()))
+            if time.monotonic() >= ask_at:  # also while it tells all the time
                 if not still_wanted(done_nbytes):
                     raise Cancelled("the job was cancelled or handed on")
+                ask_at = time.monotonic() + every_s
+            if not has_told:
+                continue
             kind, value = connection.recv()
             if kind == "progress":
                 done_nbytes = value
@@ -148,11 +156,12 @@ class EncoderProcess:
             elif kind == "wait":
                 error_type, message = value
                 raise error_type(message)
+            elif kind == "refused":
+                raise Refused(value)
             elif kind == "failed":
                 raise EncodingFailed(value)
             else:
-                result: Result = value
-                return result
+                return value
 
     def _connected(self) -> Connection[Any, Any]:
         if self._connection is None or self._process is None or not self._process.is_alive():
@@ -166,21 +175,11 @@ class EncoderProcess:
                 process.kill()  # `stop` came while it was being started
         return self._connection
 
-    def _end(self) -> int | None:
-        process, connection = self._process, self._connection
-        self._process = self._connection = None
-        if connection is not None:
-            connection.close()
-        if process is None:
-            return None
-        process.kill()
-        process.join()
-        return process.exitcode
-
 
 def serve(connection: Connection[Any, Any], settings: Settings) -> None:
     """The child: do tasks until the parent goes away."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _end_with_parent()
     reuse_freed_memory()
     store = open_store(settings)
     while True:
@@ -191,45 +190,26 @@ def serve(connection: Connection[Any, Any], settings: Settings) -> None:
         connection.send(_answer(store, task, connection))
 
 
-def _answer(store: BlobStore, task: Task, connection: Connection[Any, Any]) -> tuple[str, object]:
+def _end_with_parent() -> None:
+    """Also in the middle of a task, so that a killed parent's successor finds nobody at work."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait_for_the_end() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait_for_the_end, name="parent", daemon=True).start()
+
+
+def _answer(store: BlobStore, task: Task[object], connection: Connection[Any, Any]) -> tuple[str, object]:
     try:
-        if isinstance(task, Encode):
-            return "done", _encode(store, task, connection)
-        return "done", _verify(store, task, connection)
+        return "done", task.perform(store, Tell(connection))
     except (StorageFull, Unavailable) as error:
         return "wait", (type(error), error.message)
     except BrokenPipeError:
         raise
+    except Refused as error:
+        return "refused", str(error)
     except Exception as error:  # whatever a hostile file provokes is this task's failure, not the process's
         return "failed", f"{type(error).__name__}: {error}"
-
-
-def _encode(store: BlobStore, task: Encode, connection: Connection[Any, Any]) -> Encoded:
-    begun = last_told = time.monotonic()
-
-    def tell(original_nbytes: int, _stored_nbytes: int) -> None:
-        nonlocal last_told
-        if time.monotonic() - last_told > PROGRESS_EVERY_S:
-            last_told = time.monotonic()
-            connection.send(("progress", original_nbytes))
-
-    with (
-        store.open(task.raw_key) as reader,
-        StagedFile(store, task.key, task.part_nbytes) as container,
-        io.BufferedReader(ObjectFile(reader), MIB) as source,
-    ):
-        sink = cast(BinaryIO, container)
-        summary = encode_file(source, sink, threads=task.threads, progress=tell, sha256=True)
-        container.finish()
-    encode_s = time.monotonic() - begun
-    if summary.sha256 != task.sha256:
-        raise DigestMismatch(f"the raw object has SHA-256 {summary.sha256}, its blob is {task.sha256}")
-    return Encoded(container.nbytes, container.sha256, encode_s)
-
-
-def _verify(store: BlobStore, task: Verify, connection: Connection[Any, Any]) -> Verified:
-    indexer = ContainerIndexer(lambda tensors: connection.send(("tensors", tensors)))
-    with store.open(task.key) as container:
-        check_bytes(container, task.stored_nbytes, task.stored_sha256)
-        check_container(container, task.nbytes, task.sha256, indexer)
-    return Verified(indexer.finish())

@@ -13,7 +13,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 import structlog
 from dbos import DBOS, DBOSConfig, SetWorkflowID, WorkflowHandle
@@ -22,7 +23,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from ..db import normalized_url
 from ..errors import DatabaseUnavailable
 from ..settings import Settings
-from .encode import EncodeSteps
+from .attempts import Attempts, Durably
 
 # Recovery only takes up jobs of the same version: raise it when the steps change their meaning.
 STEPS_VERSION = "2"
@@ -30,15 +31,24 @@ CONNECTIONS = 3
 MAX_RECOVERIES = 1_000_000  # the `job` row counts handovers, and parks; the engine must not give up before
 Attempt = tuple[int, int]  # a job's id, and the number of the attempt
 log = structlog.get_logger()
+T = TypeVar("T")
 AWAY = (InterfaceError, OperationalError)  # of the engine's database; the hub's own raises DatabaseUnavailable
 ENDED = frozenset({"SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"})
 
 
-class Engine:
-    """Runs the steps of encoding durably for one worker process; there can be one per process."""
+class Steps(Protocol):
+    """The steps of jobs of one kind."""
 
-    def __init__(self, settings: Settings, steps: EncodeSteps) -> None:
-        """Raises DatabaseUnavailable, and leaves nothing behind: it may be made again."""
+    def run(self, durably: Durably, job_id: int, attempt: int) -> None:
+        """All of an attempt that is this worker's, each by `durably`."""
+        ...
+
+
+class Engine:
+    """Runs the steps of jobs durably for one worker process; there can be one per process."""
+
+    def __init__(self, settings: Settings, attempts: Attempts, steps: Mapping[str, Steps]) -> None:
+        """`steps` by the kind of job. Raises DatabaseUnavailable, and leaves nothing behind: it may be made again."""
         self.idle = threading.Event()
         self._lock = threading.Lock()
         self._running: Counter[Attempt] = Counter()
@@ -47,14 +57,16 @@ class Engine:
             "name": "freebits",
             "system_database_url": normalized_url(settings.engine_sqlalchemy_url),
             "dbos_system_schema": settings.engine_schema,
-            "executor_id": steps.worker_id,
+            "executor_id": attempts.worker_id,
             "application_version": STEPS_VERSION,
             "log_level": "WARNING",
             "use_listen_notify": False,
             "sys_db_pool_size": CONNECTIONS,
         }
         DBOS(config=config)
-        self._workflow = DBOS.workflow(name="encode", max_recovery_attempts=MAX_RECOVERIES)(self._workflow_over(steps))
+        # Of whatever kind; the name is that of the first one, under which earlier releases began attempts.
+        workflow = self._workflow_over(attempts, steps)
+        self._workflow = DBOS.workflow(name="encode", max_recovery_attempts=MAX_RECOVERIES)(workflow)
         DBOS.listen_queues([])
         try:
             DBOS.launch()
@@ -107,17 +119,17 @@ class Engine:
         """
         DBOS._recover_pending_workflows(list(dead_worker_ids))
 
-    def _workflow_over(self, steps: EncodeSteps):  # type: ignore[no-untyped-def]
-        def encode(job_id: int, attempt: int) -> None:
+    def _workflow_over(self, attempts: Attempts, steps: Mapping[str, Steps]) -> Callable[[int, int], None]:
+        def run(job_id: int, attempt: int) -> None:
             self._begun((job_id, attempt))
             try:
-                with steps.held(job_id, attempt) as is_ours:
-                    if is_ours:
-                        _run_steps(steps, job_id, attempt)
+                with attempts.held(job_id, attempt) as kind:
+                    if kind is not None:
+                        _run_steps(attempts, steps[kind], job_id, attempt)
             finally:
                 self._ended((job_id, attempt))
 
-        return encode
+        return run
 
     def _begun(self, attempt: Attempt) -> None:
         with self._lock:
@@ -132,16 +144,17 @@ class Engine:
                 self.idle.set()
 
 
-def _run_steps(steps: EncodeSteps, job_id: int, attempt: int) -> None:
+def _run_steps(attempts: Attempts, steps: Steps, job_id: int, attempt: int) -> None:
     try:
-        container = DBOS.run_step({"name": "encode"}, steps.encode, job_id, attempt)
-        if container is not None:
-            DBOS.run_step({"name": "verify"}, steps.verify, job_id, attempt, container)
-            DBOS.run_step({"name": "swap"}, steps.swap, job_id, attempt, container)
+        steps.run(_durably, job_id, attempt)
     except AWAY:  # the engine could not record a step: that fails no job, which is queued again instead
         raise
     except Exception as error:  # the one broad except: whatever went wrong is the end of this attempt
-        DBOS.run_step({"name": "record_failure"}, steps.record_failure, job_id, attempt, error)
+        _durably("record_failure", attempts.record_failure, job_id, attempt, error)
+
+
+def _durably(name: str, step: Callable[..., T], *arguments: Any) -> T:
+    return DBOS.run_step({"name": name}, step, *arguments)
 
 
 def _name(job_id: int, attempt: int) -> str:

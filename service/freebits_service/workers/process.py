@@ -26,12 +26,16 @@ from ..context import open_hub
 from ..errors import DatabaseUnavailable, ServiceError
 from ..jobs import worker_rows
 from ..migrate import require_current
+from ..models.jobs import ENCODE, VARIANT
+from ..scratch import Scratch
 from ..settings import Settings
+from .attempts import Attempts
 from .dispatch import Dispatcher, WorkerIdentity
 from .encode import EncodeSteps
 from .encoder import EncoderProcess
-from .engine import Engine
+from .engine import Engine, Steps
 from .monitor import serve_monitor
+from .variant import VariantSteps
 
 EMBEDDED = "embedded-"  # ids of workers beside a hub with a folder of its own: it has one at a time
 FIRST_CONNECTION_S = 2.0
@@ -99,7 +103,11 @@ def run(settings: Settings, *, embedded: bool = False) -> NoReturn:
     encoder = EncoderProcess(settings)
     if embedded:
         _end_with_parent(encoder)
-    engine = _once_it_answers(lambda: Engine(settings, EncodeSteps(hub, encoder, me.id)), stopping)
+    attempts = hub, encoder, me.id
+    scratch = Scratch(settings, me.id)
+    scratch.sweep()
+    steps: dict[str, Steps] = {ENCODE: EncodeSteps(*attempts), VARIANT: VariantSteps(*attempts, scratch)}
+    engine = _once_it_answers(lambda: Engine(settings, Attempts(*attempts), steps), stopping)
     dispatcher = Dispatcher(hub, engine, me)
     _once_it_answers(lambda: _begin(dispatcher), stopping)
     for rhythm in _rhythms(dispatcher, stopping):

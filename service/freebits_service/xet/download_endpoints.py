@@ -122,4 +122,4 @@ async def _send(request: Request, hub: Hub, number: int, blob: Blob) -> Response
     if requested is not None:
         headers["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{xorb.nbytes}"
     status = 200 if requested is None else 206
-    return await send_pieces(request, hub, blob, answer.key, make, status_code=status, headers=headers)
+    return await send_pieces(request, hub, blob, answer, make, status_code=status, headers=headers)
