@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from freebits.cli import accounts, files, jobs, repos, transfers
 from freebits.cli.admin_arguments import add_admin_commands
+from freebits.cli.argument_types import count, count_or_zero
+from freebits.cli.slicing_arguments import add_slicing_commands
 
 if TYPE_CHECKING:
     _Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -28,6 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_file_commands(commands, _shared(), _threads())
+    add_slicing_commands(commands, _shared())
     _add_transfer_commands(commands, _shared(), _threads(), _hub())
     _add_repo_commands(commands, _shared(), _hub())
     _add_undelete(commands, _shared(), _hub())
@@ -136,9 +139,9 @@ def _add_job_command(commands: _Commands, *parents: argparse.ArgumentParser) -> 
     text = "what the hub works on in the background: of your repos, or all for an admin"
     command = commands.add_parser("jobs", help=text, description=text, parents=parents)
     command.add_argument("action", nargs="?", default="list", choices=("list", "show", "retry", "cancel"))
-    command.add_argument("id", nargs="?", type=_count, metavar="ID")
+    command.add_argument("id", nargs="?", type=count, metavar="ID")
     command.add_argument("--state", choices=("queued", "running", "done", "parked", "cancelled"), help="only these")
-    command.add_argument("--limit", type=_count, default=100, help="most to list, newest first (default: 100)")
+    command.add_argument("--limit", type=count, default=100, help="most to list, newest first (default: 100)")
     command.add_argument("--watch", action="store_true", help="show again until nothing is queued or running")
     command.set_defaults(run=jobs.jobs)
 
@@ -153,7 +156,7 @@ def _shared() -> argparse.ArgumentParser:
 
 def _threads() -> argparse.ArgumentParser:
     parent = argparse.ArgumentParser(add_help=False)
-    parent.add_argument("--threads", type=_count, default=os.cpu_count() or 1, help="default: all cores")
+    parent.add_argument("--threads", type=count, default=os.cpu_count() or 1, help="default: all cores")
     return parent
 
 
@@ -163,21 +166,8 @@ def _hub() -> argparse.ArgumentParser:
     parent.add_argument(
         "--token", help="prefer FREEBITS_TOKEN or `freebits login`: other users of this machine see arguments"
     )
-    parent.add_argument("--retries", type=_count_or_zero, default=5, help="tries after a failed one (default: 5)")
+    parent.add_argument("--retries", type=count_or_zero, default=5, help="tries after a failed one (default: 5)")
     return parent
-
-
-def _count(text: str) -> int:
-    number = _count_or_zero(text)
-    if number == 0:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number
-
-
-def _count_or_zero(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
-    return int(text)
 
 
 class _Version(argparse.Action):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,15 @@ def random_text(count: int, seed: int) -> str:
     """`count` words of the tokenizer that `write_tokenizer` writes."""
     draw = torch.Generator().manual_seed(seed)
     return " ".join(f"w{i}" for i in torch.randint(3, VOCABULARY, (count,), generator=draw).tolist())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Threads of models this small wait for each other more than they work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
