@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,9 @@ from freebits_codecs.files import encode_file
 from freebits_codecs.inspection import inspect_container
 from freebits_codecs.symmetry.checkpoint import Checkpoint
 from freebits_codecs.symmetry.form import PART_PREFIX, Stored
+from freebits_codecs.symmetry.logits import compare_logits
 from freebits_codecs.symmetry.sliced import Outcome
+from freebits_codecs.symmetry.structure import is_sliced
 from freebits_codecs.symmetry.turning import RoundingError, Turner
 
 REPORT_VERSION = 1
@@ -37,9 +38,11 @@ def make_report(
     turner: Turner,
     outcome: Outcome,
     stored: Stored,
+    plain: Path,
     container: Path,
     scratch: Path,
     *,
+    token_ids: Sequence[int] | None,
     threads: int,
     turned_s: float,
 ) -> dict[str, Any]:
@@ -64,6 +67,8 @@ def make_report(
         "weights": _errors(turner.errors.values()),
         "details": outcome.facts,
     }
+    if is_sliced(checkpoint.names()):
+        report["logits"] = compare_logits(checkpoint, plain, token_ids)
     if outcome.gain is not None:
         report["bits_back"] = {**asdict(outcome.gain), "net_bits": outcome.gain.net_bits}
     report["seconds"] = {"turning": turned_s, "comparing": time.perf_counter() - began}
@@ -108,11 +113,3 @@ def _kind(name: str) -> str:
     if name.startswith(PART_PREFIX):
         return name.removeprefix(PART_PREFIX).partition(".")[0]
     return next((kind for text, kind in _KINDS if text in name), "other")
-
-
-def logit_errors(source: Path, plain: Path, config: Path, token_ids: list[int] | None = None) -> dict[str, Any]:
-    """How far the logits of the variant are from the source's on the same tokens, or why that is not known."""
-    missing = [library for library in ("torch",) if importlib.util.find_spec(library) is None]
-    if missing:
-        return {"skipped": f"{missing[0]} is not installed"}
-    return {"skipped": f"no config.json beside {source.name}"} if not config.exists() else {}

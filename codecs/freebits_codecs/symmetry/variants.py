@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,20 +56,22 @@ def make_variant(
     threads: int = 1,
     prior: str = "entropy",
     max_error: float = MAX_ERROR,
+    token_ids: Sequence[int] | None = None,
     progress: Done | None = None,
 ) -> Variant:
     """Write the variant of the checkpoint in folder `source` that `method` makes into the empty folder `target`.
 
     `device` None does the linear algebra in numpy, else in torch on that device. `prior` is "entropy", or "words" for
     the paper's cost model (16 bits per float). `max_error` is for "lora-gauge": how much rounding may add to an
-    adapter, over what rounding it once did. `progress` is told how many bytes of the source are done.
+    adapter, over what rounding it once did. `token_ids` are what logits are compared on. `progress` is told how many
+    bytes of the source are done.
     Raises NotSymmetric when the model has not the symmetry, MissingLibrary, ValueError for an unknown method.
     """
     if method not in METHODS:
         raise ValueError(f"method is {method!r}, expected one of {', '.join(METHODS)}")
     began = time.perf_counter()
     with Checkpoint(source) as checkpoint, tempfile.TemporaryDirectory(dir=target, prefix=".scratch-") as scratch:
-        plain_path = Path(scratch, "plain")
+        plain_path = Path(scratch, "plain.safetensors")
         described = [Described(n, checkpoint.dtype(n), checkpoint.shape(n)) for n in checkpoint.names()]
         plain = SafetensorsFile(plain_path, described, {"format": "pt"})
         parts = Parts(Path(scratch, "parts"))
@@ -88,8 +90,10 @@ def make_variant(
                 turner,
                 outcome,
                 stored,
+                plain_path,
                 container,
                 Path(scratch),
+                token_ids=token_ids,
                 threads=threads,
                 turned_s=turned_s,
             )
