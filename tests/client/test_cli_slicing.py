@@ -12,7 +12,7 @@ import pytest
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
-STORIES = Path("tests/data/checkpoints/stories260k-bf16").resolve()
+STORIES = Path(__file__).parents[1] / "data" / "checkpoints" / "stories260k-bf16"
 TEXT = (
     "Once upon a time, there was a little girl named Lily. She loved to play with her toys in the park.\n"
     "One day, her mom gave her a big red ball. Lily was very happy and wanted to show it to her friend Tom.\n"

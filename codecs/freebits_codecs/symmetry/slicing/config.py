@@ -13,6 +13,9 @@ from freebits_codecs.symmetry.slicing.rope import RopeConfig, read_rope
 
 ACTIVATIONS = ("relu", "silu", "gelu", "gelu_new", "gelu_fast", "gelu_pytorch_tanh")
 
+MISTRAL_WINDOW = 4096
+"""Of a Mistral whose config says nothing about a sliding window."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
@@ -89,7 +92,8 @@ def _llama(fields: ConfigFields) -> ModelConfig:
 
 
 def _mistral(fields: ConfigFields) -> ModelConfig:
-    return _rms_config(fields, LLAMA, window=_window(fields))
+    has_default = "sliding_window" not in fields.names()  # null means none, leaving it out does not
+    return _rms_config(fields, LLAMA, window=MISTRAL_WINDOW if has_default else _window(fields))
 
 
 def _qwen2(fields: ConfigFields) -> ModelConfig:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 
@@ -27,9 +29,7 @@ def load(
     dtype: torch.dtype | None = None,
 ) -> Model:
     """A dense or sliced model, whichever `path` holds. Parameters and errors as `load_sliced`."""
-    checkpoint = open_checkpoint(Path(path))
-    read = _sliced_model if checkpoint.is_sliced else _dense_model
-    return read(checkpoint, Path(path), config, device, dtype)
+    return _load(Path(path), config, device, dtype, read=None)
 
 
 def load_dense(
@@ -40,7 +40,7 @@ def load_dense(
     dtype: torch.dtype | None = None,
 ) -> Model:
     """The model in a Hugging Face folder, as it is. Parameters and errors as `load_sliced`."""
-    return _dense_model(open_checkpoint(Path(path)), Path(path), config, device, dtype)
+    return _load(Path(path), config, device, dtype, read=_read_dense)
 
 
 def load_sliced(
@@ -69,7 +69,7 @@ def load_sliced(
     NotSliced, UnsupportedModel, UnusableCheckpoint
         The message names the tensor or the setting, what was found and what was expected.
     """
-    return _sliced_model(open_checkpoint(Path(path)), Path(path), config, device, dtype)
+    return _load(Path(path), config, device, dtype, read=_read_sliced)
 
 
 def find_config(path: Path, config: str | Path | None = None) -> Path:
@@ -82,35 +82,33 @@ def find_config(path: Path, config: str | Path | None = None) -> Path:
     return found
 
 
-def _dense_model(
-    checkpoint: Checkpoint,
+_Read: TypeAlias = Callable[[Checkpoint, ModelConfig, Path], tuple[ModelConfig, Weights]]
+
+
+def _load(
     path: Path,
     config: str | Path | None,
     device: torch.device | str,
     dtype: torch.dtype | None,
+    read: _Read | None,
 ) -> Model:
-    facts = read_config(find_config(path, config))
-    checkpoint = checkpoint.spelled_for(facts.architecture.prefix)
-    return _model(facts, read_dense(checkpoint, facts), device, dtype or checkpoint.dtype)
-
-
-def _sliced_model(
-    checkpoint: Checkpoint,
-    path: Path,
-    config: str | Path | None,
-    device: torch.device | str,
-    dtype: torch.dtype | None,
-) -> Model:
-    facts = read_config(find_config(path, config))
-    weights = read_sliced(checkpoint, facts)
-    if not path.is_dir():
-        facts = dataclasses.replace(facts, eps=PUBLISHED_EPS)
-    description = path / "slicing.json" if path.is_dir() else path.with_suffix(".json")
-    if description.is_file():
-        SlicingConfig.of(facts, weights).require_agreement(description)
-    return _model(facts, weights, device, dtype or checkpoint.dtype)
-
-
-def _model(config: ModelConfig, weights: Weights, device: torch.device | str, dtype: torch.dtype) -> Model:
+    """The model at `path`, read as dense or sliced, or as what it is."""
+    checkpoint = open_checkpoint(path)
+    if read is None:
+        read = _read_sliced if checkpoint.is_sliced else _read_dense
+    facts, weights = read(checkpoint, read_config(find_config(path, config)), path)
     check_device(device)
-    return Model(config, weights.to(device, dtype))
+    return Model(facts, weights.to(device, dtype or checkpoint.dtype))
+
+
+def _read_dense(checkpoint: Checkpoint, config: ModelConfig, _path: Path) -> tuple[ModelConfig, Weights]:
+    return config, read_dense(checkpoint.spelled_for(config.architecture.prefix), config)
+
+
+def _read_sliced(checkpoint: Checkpoint, config: ModelConfig, path: Path) -> tuple[ModelConfig, Weights]:
+    weights = read_sliced(checkpoint, config)
+    is_ours = path.is_dir()
+    description = path / "slicing.json" if is_ours else path.with_suffix(".json")
+    if description.is_file():
+        SlicingConfig.of(config, weights).require_agreement(description)
+    return config if is_ours else dataclasses.replace(config, eps=PUBLISHED_EPS), weights

@@ -23,7 +23,7 @@ from transformers import (
 from freebits_codecs.symmetry.slicing import SlicingOptions, slice_folder
 
 VOCABULARY = 128
-STORIES = Path("tests/data/checkpoints/stories260k-bf16").resolve()
+STORIES = Path(__file__).parents[3] / "data" / "checkpoints" / "stories260k-bf16"
 
 _SIZES = {
     "vocab_size": VOCABULARY,

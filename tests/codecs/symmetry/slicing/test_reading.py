@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoConfig
 
 from freebits_codecs.symmetry.slicing import load_dense
+from freebits_codecs.symmetry.slicing.config import read_config
 
 IDS = torch.randint(3, 128, (1, 30), generator=torch.Generator().manual_seed(5))
 
@@ -58,3 +60,17 @@ def test_older_spellings_of_rope(folders: dict[str, Path], tmp_path: Path) -> No
     config["rope_scaling"] = {**rope, "type": rope.pop("rope_type")}
     (tmp_path / "older" / "config.json").write_text(json.dumps(config))
     torch.testing.assert_close(load_dense(tmp_path / "older").logits(IDS), expected)
+
+
+@pytest.mark.parametrize(("settings", "window"), [({}, 4096), ({"sliding_window": None}, None)])
+def test_the_window_of_a_mistral(
+    settings: dict[str, None], window: int | None, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    """Left out it is the default of transformers; null is none."""
+    config = json.loads((folders["mistral"] / "config.json").read_text())
+    del config["sliding_window"]
+    (tmp_path / "config.json").write_text(json.dumps(config | settings))
+    assert read_config(tmp_path / "config.json").sliding_window == window
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "config.json").write_text(json.dumps(config | settings))
+    assert AutoConfig.from_pretrained(tmp_path / "theirs").sliding_window == window
