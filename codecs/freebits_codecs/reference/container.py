@@ -20,12 +20,12 @@ from freebits_codecs.reference.cursor import Notice
 MAX_CHUNKS = 1 << 28
 
 
-def decode_container(data: bytes, notice: Notice = lambda what, value: None) -> bytes:
-    """The original bytes of a container.
+def decode_container(data: bytes, notice: Notice = lambda what, value: None, form: int = 0) -> bytes:
+    """The original bytes of a container, which must be of the `form` that is asked for.
 
-    Raises TruncatedContainer, CorruptContainer, DigestMismatch, LimitExceeded or UnsupportedFormat.
+    Raises TruncatedContainer, CorruptContainer, DigestMismatch, LimitExceeded, UnsupportedFormat or UnexpectedForm.
     """
-    chunk_nbytes = _header(data)
+    chunk_nbytes = _header(data, form)
     at = 16
     chunks: list[bytes] = []
     stored_nbytes: list[int] = []
@@ -54,7 +54,7 @@ class _Record:
     payload: bytes
 
 
-def _header(data: bytes) -> int:
+def _header(data: bytes, expected_form: int) -> int:
     """(2.1) The chunk size."""
     magic = b"\x89FBIT\r\n\x1a"
     _expect("magic bytes", data[:8], magic[: len(data)])
@@ -63,8 +63,8 @@ def _header(data: bytes) -> int:
     version, chunk_log2, form, reserved = struct.unpack_from("<BBBB", data, 8)
     if version != 1 or form > 1 or reserved:
         raise UnsupportedFormat(found=version, supported=1)
-    if form == 1:
-        raise UnexpectedForm(is_symmetric=True)
+    if form != expected_form:
+        raise UnexpectedForm(is_symmetric=form == 1)
     if not 12 <= chunk_log2 <= 24:
         raise LimitExceeded("log2 of the chunk size", found=chunk_log2, limit=24)
     return int(1 << chunk_log2)

@@ -51,6 +51,11 @@ class BitStack:
         words: NDArray[np.uint32] = self._coder.get_compressed()
         return words
 
+    def expect_end(self, what: str) -> None:
+        """Raises CorruptContainer when anything is left."""
+        if self.nbits:
+            raise CorruptContainer(f"end of a {what}", found=f"{self.nbits} bits more", expected="none")
+
     def push_uniform(self, symbols: Symbols, size: int) -> None:
         """Push symbols of [0, size); each costs log2(size) bits."""
         self._coder.encode_reverse(symbols, self._models.Uniform(size))

@@ -17,13 +17,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from freebits_codecs.errors import CorruptContainer
+from freebits_codecs.errors import CorruptContainer, NotSymmetric
 from freebits_codecs.symmetry.algebra import Algebra
 from freebits_codecs.symmetry.bit_stack import BitStack
 from freebits_codecs.symmetry.corrections import Corrections
 from freebits_codecs.symmetry.floats import FLOAT_TYPES, Array, FloatType, Words
 from freebits_codecs.symmetry.form import Parts
-from freebits_codecs.symmetry.priors import PRIORS, Prior
+from freebits_codecs.symmetry.priors import PRIORS, WORD_NBITS, EntropyPrior, Prior, WordPrior
 from freebits_codecs.symmetry.rotations import (
     Eigenvalues,
     PoppedRotation,
@@ -35,6 +35,12 @@ from freebits_codecs.symmetry.rotations import (
 
 STACK_SLACK_BITS = 64
 """A stack is never popped to its last bits: below them it gives zeros."""
+
+MAX_SIZE = 1 << 16
+"""Rows of a turn."""
+
+MAX_EIGENVALUE = 2.0**128
+"""No sum of their products leaves the range of float64."""
 
 TURN_OVERHEAD_BITS = 2000
 """What a turn costs in the recipe beside its tables: names, offsets, shapes."""
@@ -130,11 +136,15 @@ class HidingStack:
         return rotation
 
     def finish(self) -> Record:
-        """Store the stack as a part; the recipe's entry."""
-        if self.prior_name == "words":
-            kind = FLOAT_TYPES[_dtype_of({"steps": self._steps})]
-            words = self._stack.pop_bits(self._stack.nbits // kind.width, kind.width).astype(kind.word)
-            part = self.parts.add("stack", words, kind.name)
+        """Store the stack as a part; the recipe's entry. Raises NotSymmetric when nothing was turned."""
+        if not self.gain.turns:
+            raise NotSymmetric(
+                f"none of {self.gain.places} rotations would give back more bits than it costs",
+                "keep the checkpoint as it is",
+            )
+        if self.prior_name == WordPrior.name:
+            kind = FLOAT_TYPES[next(str(step["dtype"]) for step in self._steps if "dtype" in step)]
+            part = self.parts.add("stack", _stack_as_words(self._stack, kind.width).astype(kind.word), kind.name)
         else:
             part = self.parts.add("stack", self._stack.words())
         return {"prior": self.prior_name, "part": part, "steps": self._steps}
@@ -174,15 +184,22 @@ class HidingStack:
         }
 
 
+def _stack_as_words(stack: BitStack, width: int) -> NDArray[np.uint32]:
+    """All of a stack of words, the last pushed first; the zeros it begins with are left out."""
+    words = stack.pop_bits(-(-stack.nbits // width), width)
+    filled = np.flatnonzero(words)
+    return words[: filled[-1] + 1 if filled.size else 0]
+
+
 class FormTensors(Protocol):
     """What decoding reads; names come from a recipe, which may be anything."""
 
-    def part(self, name: object, dtype: str) -> NDArray[Any]:
-        """A part of that dtype. Raises CorruptContainer."""
+    def part(self, name: object, *dtypes: str) -> Words:
+        """A part of one of these dtypes, as words. Raises CorruptContainer."""
         ...
 
     def kept(self, name: object) -> Words:
-        """A kept tensor of floats, in its shape. Raises CorruptContainer."""
+        """A kept matrix of floats. Raises CorruptContainer."""
         ...
 
     def hidden(self, name: object) -> tuple[FloatType, int]:
@@ -192,65 +209,88 @@ class FormTensors(Protocol):
 
 def reveal(record: Record, tensors: FormTensors, algebra: Algebra) -> Iterator[tuple[str, Words]]:
     """The hidden tensors, flat, the last pushed one first. Raises CorruptContainer."""
-    prior_name, steps = record.get("prior"), record.get("steps")
-    if prior_name not in PRIORS or not isinstance(steps, list):
-        raise CorruptContainer("stack of the recipe", found=prior_name, expected=f"one of {sorted(PRIORS)} and steps")
-    stack = _opened(str(prior_name), record, tensors)
+    prior, steps = record.get("prior"), record.get("steps")
+    if prior not in list(PRIORS) or not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
+        raise CorruptContainer("stack", found=repr(prior)[:80], expected=f"one of {sorted(PRIORS)}, and steps")
+    stack, used = _opened(str(prior), record, tensors), set[str]()
     for step in reversed(steps):
         if "push" in step:
             kind, count = tensors.hidden(step["push"])
-            yield str(step["push"]), PRIORS[str(prior_name)](kind).pop(stack, count, step)
+            yield step["push"], _prior_of(prior, kind).pop(stack, count, step)
         else:
-            _turn_back(stack, str(prior_name), step, tensors, algebra)
+            _turn_back(stack, prior, step, tensors, algebra, used)
+    stack.expect_end("bit stack")
 
 
-def _opened(prior_name: str, record: Record, tensors: FormTensors) -> BitStack:
-    if prior_name == "entropy":
-        return BitStack(tensors.part(record.get("part"), "U32"))
-    kind = FLOAT_TYPES[_dtype_of(record)]
+def _opened(prior: str, record: Record, tensors: FormTensors) -> BitStack:
+    if prior == EntropyPrior.name:
+        return BitStack(_flat(tensors, record.get("part"), "U32"))
     stack = BitStack()
-    stack.push_bits(tensors.part(record.get("part"), kind.name).astype(np.uint32), kind.width)
+    stack.push_bits(_flat(tensors, record.get("part"), "F16", "BF16").astype(np.uint32), WORD_NBITS)
     return stack
 
 
-def _dtype_of(record: Record) -> str:
-    """All turns of a stack of words are of one dtype."""
-    for step in record["steps"]:
-        if "dtype" in step:
-            return str(step["dtype"])
-    raise CorruptContainer("stack of words", found="no turn", expected="at least one")
+def _prior_of(name: str, kind: FloatType) -> Prior:
+    if name == WordPrior.name and kind.width != WORD_NBITS:
+        raise CorruptContainer("dtype on a stack of words", found=kind.name, expected="F16 or BF16")
+    return PRIORS[name](kind)
 
 
-def _turn_back(stack: BitStack, prior_name: str, step: Record, tensors: FormTensors, algebra: Algebra) -> None:
+def _flat(tensors: FormTensors, name: object, *dtypes: str) -> Words:
+    array = tensors.part(name, *dtypes)
+    if array.ndim != 1:
+        raise CorruptContainer(f"part {name}"[:80], found=array.shape, expected="one dimension")
+    return array
+
+
+def _turn_back(
+    stack: BitStack, prior_name: str, step: Record, tensors: FormTensors, algebra: Algebra, used: set[str]
+) -> None:
     kind = FLOAT_TYPES.get(str(step.get("dtype")))
     size, weights, reach = step.get("size"), step.get("weights"), step.get("reach")
     anchors = step.get("anchors")
-    if kind is None or not isinstance(size, int) or not isinstance(anchors, list) or not isinstance(weights, list):
-        raise CorruptContainer("turn of the recipe", found=sorted(step), expected="dtype, size, anchors and weights")
+    if kind is None or type(size) is not int or not isinstance(anchors, list) or not isinstance(weights, list):
+        raise CorruptContainer(
+            "turn of the recipe", found=str(sorted(step))[:80], expected="dtype, size, anchors and weights"
+        )
     if type(reach) is not int:
-        raise CorruptContainer("reach of corrections", found=reach, expected="a whole number")
-    blocks = [_anchor_block(anchor, size, kind, tensors) for anchor in anchors]
-    eigenvalues: Eigenvalues = tensors.part(step.get("eigenvalues"), "F32" if kind.width == 16 else "F64")
-    if eigenvalues.shape != (size,) or not np.isfinite(eigenvalues).all():
-        raise CorruptContainer("eigenvalues", found=eigenvalues.shape, expected=f"({size},), finite")
+        raise CorruptContainer("reach of corrections", found=repr(reach)[:80], expected="a whole number")
+    prior = _prior_of(prior_name, kind)
+    blocks = [_anchor_block(anchor, size, kind, tensors, used) for anchor in anchors]
+    if sum(map(len, blocks)) < size or not 1 <= size <= MAX_SIZE:
+        raise CorruptContainer("rows of anchors", found=sum(map(len, blocks)), expected=f"{size} or more")
     corrections = Corrections(
         reach,
         weights,
-        tensors.part(step.get("corrections"), "U32"),
-        tensors.part(step.get("positions"), "U32"),
-        tensors.part(step.get("ordinals"), "I32"),
+        _flat(tensors, step.get("corrections"), "U32"),
+        _flat(tensors, step.get("positions"), "U32"),
+        _flat(tensors, step.get("ordinals"), "I32").view("<i4"),
     )
-    push_rotation(stack, PRIORS[prior_name](kind), algebra.gram(blocks), eigenvalues, corrections, algebra)
+    eigenvalues = _eigenvalues(step, size, kind, tensors)
+    push_rotation(stack, prior, algebra.gram(blocks), eigenvalues, corrections, algebra)
 
 
-def _anchor_block(anchor: object, size: int, kind: FloatType, tensors: FormTensors) -> Array:
-    """An anchor as float64 with the turned axis as columns."""
-    if not isinstance(anchor, list) or len(anchor) != 2 or anchor[1] not in (0, 1):
-        raise CorruptContainer("anchor", found=anchor, expected="a name and axis 0 or 1")
-    words = tensors.kept(anchor[0])
-    if words.ndim != 2 or words.shape[anchor[1]] != size or words.dtype != kind.word or not kind.is_finite(words):
+def _eigenvalues(step: Record, size: int, kind: FloatType, tensors: FormTensors) -> Eigenvalues:
+    words = _flat(tensors, step.get("eigenvalues"), "F32" if kind.width == 16 else "F64")
+    eigenvalues: Eigenvalues = words.view(kind.precise)
+    if eigenvalues.shape != (size,) or not (np.abs(eigenvalues.astype(np.float64)) <= MAX_EIGENVALUE).all():
         raise CorruptContainer(
-            "anchor", found=words.shape, expected=f"{size} along axis {anchor[1]}, finite {kind.name}"
+            "eigenvalues", found=eigenvalues.shape, expected=f"({size},), at most {MAX_EIGENVALUE:g}"
         )
+    return eigenvalues
+
+
+def _anchor_block(anchor: object, size: int, kind: FloatType, tensors: FormTensors, used: set[str]) -> Array:
+    """An anchor as float64 with the turned axis as columns; no tensor may be `used` twice."""
+    match anchor:
+        case [str(name), int(axis)] if axis in (0, 1) and type(axis) is int and name not in used:
+            words = tensors.kept(name)
+        case _:
+            raise CorruptContainer(
+                "anchor", found=repr(anchor)[:80], expected="a name that no other anchor has, and axis 0 or 1"
+            )
+    used.add(name)
+    if words.shape[axis] != size or words.dtype != kind.word or not kind.is_finite(words):
+        raise CorruptContainer("anchor", found=words.shape, expected=f"{size} along axis {axis}, finite {kind.name}")
     values = kind.values(words)
-    return values if anchor[1] == 1 else np.ascontiguousarray(values.T)
+    return values if axis == 1 else np.ascontiguousarray(values.T)

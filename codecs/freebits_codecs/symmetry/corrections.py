@@ -58,7 +58,9 @@ def make_corrections(prior: Prior, exact: Ordinals, estimates: Array, guard: flo
 def apply_corrections(prior: Prior, corrections: Corrections, estimates: Array) -> Ordinals:
     """The exact ordinals, (n). Raises CorruptContainer."""
     _check(corrections, estimates.size)
-    symbols = BitStack(corrections.stream).pop_from(estimates.size, corrections.weights)
+    stack = BitStack(corrections.stream)
+    symbols = stack.pop_from(estimates.size, corrections.weights)
+    stack.expect_end("stream of corrections")
     exact = prior.nearest_entries(estimates) + (symbols - np.int64(corrections.reach))
     exact[corrections.positions] = corrections.ordinals
     return exact

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from freebits_codecs.container.reader import ContainerReader, RangeSource
 from freebits_codecs.container.records import SYMMETRIC
@@ -22,7 +21,7 @@ from freebits_codecs.errors import CannotReproduce, CorruptContainer, LimitExcee
 from freebits_codecs.symmetry.algebra import Algebra, open_algebra
 from freebits_codecs.symmetry.bits_back import reveal
 from freebits_codecs.symmetry.floats import FLOAT_TYPES, FloatType, Words
-from freebits_codecs.symmetry.form import HEAD_PART, RECIPE_KEY, RECIPE_VERSION, Recipe
+from freebits_codecs.symmetry.form import HEAD_PART, PART_PREFIX, RECIPE_KEY, RECIPE_VERSION, Recipe
 from freebits_codecs.symmetry.lora_gauge import PIVOTS, unpack_pivots
 from freebits_codecs.symmetry.polar import POLAR, make_polar
 from freebits_codecs.symmetry.safetensors_file import METADATA, Entry
@@ -30,10 +29,13 @@ from freebits_codecs.symmetry.triangular import TRIANGLE, unpack_triangle
 
 MAX_HEADER_NBYTES = 100_000_000
 MAX_ROWS = 1 << 16
-"""Rows of a matrix that is made again; its square is allocated."""
+"""Rows of a matrix that is made again, or its pivots; their square is allocated."""
 
 MAX_GROWTH = 64
 """A file is at most this many times as long as its form: matrices grow at most from nothing to all."""
+
+MAX_DIMENSIONS = 64
+"""Of a tensor, as in torch."""
 
 _COPY_NBYTES = 8 << 20
 
@@ -98,6 +100,8 @@ class OpenForm:
         if self.nbytes > MAX_GROWTH * reader.nbytes:
             raise LimitExceeded("length of a plain file", found=self.nbytes, limit=MAX_GROWTH * reader.nbytes)
         self.plain_head = self.part(HEAD_PART, "U8").tobytes()
+        if int.from_bytes(self.plain_head[:8], "little") != len(self.plain_head) - 8:
+            raise CorruptContainer("head of a plain file", found=len(self.plain_head), expected="8 bytes and a header")
         self.plain = _entries(_parse_header(self.plain_head[8:]), len(self.plain_head), self.nbytes)
         self._check_kept()
 
@@ -111,74 +115,89 @@ class OpenForm:
     def made(self, algebra: Algebra) -> Iterator[tuple[str, Words]]:
         """Names and words of the tensors that are made again; each exactly once. Raises CorruptContainer."""
         missing = {name for name in self.plain if name not in self.entries}
-        if "stack" in self.recipe:
-            for name, words in reveal(_object(self.recipe["stack"], "stack"), self, algebra):
-                missing.discard(name)
-                yield name, words
-        for name, step in _object(self.recipe.get("made", {}), "made").items():
-            words = self._make(name, _object(step, "step"), algebra)
+        for name, words in self._all_made(algebra):
+            if name not in missing:
+                raise CorruptContainer("recipe", found=f"{name[:80]} twice", expected="every tensor once")
             missing.discard(name)
             yield name, words
         if missing:
             raise CorruptContainer("recipe", found=f"nothing for {sorted(missing)[:3]}", expected="every tensor")
 
-    def part(self, name: object, dtype: str) -> NDArray[Any]:
-        """A part as an array; floats as words."""
+    def _all_made(self, algebra: Algebra) -> Iterator[tuple[str, Words]]:
+        if "stack" in self.recipe:
+            yield from reveal(_object(self.recipe["stack"], "stack"), self, algebra)
+        for name, step in _object(self.recipe.get("made", {}), "made").items():
+            yield name, self._make(name, _object(step, "step"), algebra)
+
+    def part(self, name: object, *dtypes: str) -> Words:
+        """A part of one of these dtypes, as words."""
         entry = self._entry(name)
-        if entry.dtype != dtype:
-            raise CorruptContainer(f"dtype of {entry.name}", found=entry.dtype, expected=dtype)
-        kind = FLOAT_TYPES.get(dtype)
-        is_words = kind is not None and not entry.name.startswith("freebits.eigenvalues.")
-        numpy_dtype = kind.word if kind is not None and is_words else DTYPES[dtype].view
-        return np.frombuffer(self._reader.read(entry.start, entry.stop), numpy_dtype).reshape(entry.shape)
+        if entry.dtype not in dtypes or not entry.name.startswith(PART_PREFIX) or len(entry.shape) > 2:
+            raise CorruptContainer(
+                f"part {entry.name[:80]}", found=f"{entry.dtype}, {entry.shape[:3]}", expected=" or ".join(dtypes)
+            )
+        word = f"<u{DTYPES[entry.dtype].itemsize}"
+        return np.frombuffer(self._reader.read(entry.start, entry.stop), word).reshape(entry.shape)
 
     def kept(self, name: object) -> Words:
-        """A kept tensor."""
+        """A kept matrix."""
         entry = self._entry(name)
         kind = FLOAT_TYPES.get(entry.dtype)
-        if kind is None or entry.name not in self.plain:
-            raise CorruptContainer("anchor", found=f"{entry.name}, {entry.dtype}", expected="a kept tensor of floats")
+        if kind is None or entry.name not in self.plain or len(entry.shape) != 2:
+            raise CorruptContainer("anchor", found=f"{entry.name[:80]}, {entry.dtype}", expected="a kept float matrix")
         return np.frombuffer(self._reader.read(entry.start, entry.stop), kind.word).reshape(entry.shape)
 
     def hidden(self, name: object) -> tuple[FloatType, int]:
         """Dtype and element count of a tensor that is not kept."""
-        entry = self.plain.get(str(name))
+        entry = self.plain.get(name) if isinstance(name, str) else None
         kind = FLOAT_TYPES.get(entry.dtype) if entry else None
         if entry is None or kind is None or entry.name in self.entries:
-            raise CorruptContainer("hidden tensor", found=name, expected="a tensor of floats that is not kept")
+            raise CorruptContainer(
+                "hidden tensor", found=repr(name)[:80], expected="a tensor of floats that is not kept"
+            )
         return kind, math.prod(entry.shape)
 
-    def nbytes_of(self, name: object) -> int:
-        """Length of a tensor of the form. Raises CorruptContainer."""
+    def described(self, name: object) -> tuple[str, tuple[int, ...]]:
+        """Dtype and shape of a tensor of the form. Raises CorruptContainer."""
         entry = self._entry(name)
-        return entry.stop - entry.start
+        return entry.dtype, entry.shape
 
     def _make(self, name: str, step: Recipe, algebra: Algebra) -> Words:
-        kind, _ = self.hidden(name)
+        kind, numel = self.hidden(name)
         shape = self.plain[name].shape
-        if len(shape) != 2 or max(shape) > MAX_ROWS:
-            raise LimitExceeded(f"rows of {name}", found=max(shape, default=0), limit=MAX_ROWS)
+        if len(shape) != 2 or not numel:
+            raise CorruptContainer(f"shape of {name[:80]}", found=shape[:3], expected="rows and columns")
+        how = step.get("as")
+        if (rows := min(shape) if how == PIVOTS else shape[0]) > MAX_ROWS:
+            raise LimitExceeded(f"rows of {name[:80]}", found=rows, limit=MAX_ROWS)
         packed = self.part(step.get("part"), kind.name)
-        if step.get("as") == TRIANGLE:
+        if how == TRIANGLE:
             return unpack_triangle(packed, shape)
-        if step.get("as") == POLAR and isinstance(step.get("rank"), int):
-            return make_polar(packed, step["rank"], shape, kind, algebra)
-        if step.get("as") == PIVOTS:
+        if how == POLAR:
+            return make_polar(packed, step.get("rank"), shape, kind, algebra)
+        if how == PIVOTS:
             return unpack_pivots(packed, self.part(step.get("pivots"), "U32"), shape, step.get("axis"), kind)
-        raise CorruptContainer(f"recipe of {name}", found=step.get("as"), expected=f"{TRIANGLE}, {POLAR} or {PIVOTS}")
+        raise CorruptContainer(
+            f"recipe of {name[:80]}", found=repr(how)[:80], expected=f"{TRIANGLE}, {POLAR} or {PIVOTS}"
+        )
 
     def _entry(self, name: object) -> Entry:
         entry = self.entries.get(name) if isinstance(name, str) else None
         if entry is None:
-            raise CorruptContainer("tensor of a form", found=name, expected="one of those in its header")
+            raise CorruptContainer("tensor of a form", found=repr(name)[:80], expected="one of those in its header")
         return entry
 
     def _check_kept(self) -> None:
-        """What is kept must be in both files alike."""
+        """What is kept must be in both files alike, and nothing may stand in the form for no purpose."""
         for name, entry in self.plain.items():
             other = self.entries.get(name)
+            if name.startswith(PART_PREFIX):
+                raise CorruptContainer("tensor of a plain file", found=name[:80], expected=f"no {PART_PREFIX}*")
             if other and (other.dtype, other.shape) != (entry.dtype, entry.shape):
-                raise CorruptContainer(f"kept tensor {name}", found=other.shape, expected=entry.shape)
+                raise CorruptContainer(f"kept tensor {name[:80]}", found=other.shape[:3], expected=entry.shape[:3])
+        for name in self.entries:
+            if name not in self.plain and not name.startswith(PART_PREFIX):
+                raise CorruptContainer("tensor of a form", found=name[:80], expected="a part, or one of the plain file")
 
 
 def _read_header(reader: ContainerReader) -> tuple[dict[str, Any], int]:
@@ -188,22 +207,33 @@ def _read_header(reader: ContainerReader) -> tuple[dict[str, Any], int]:
     return _parse_header(reader.read(8, 8 + nbytes)), 8 + nbytes
 
 
-def _parse_header(text: bytes) -> dict[str, Any]:
+def _parse_header(text: bytes | str) -> dict[str, Any]:
+    """A JSON object; no object in it may have a key twice. Raises CorruptContainer."""
     try:
-        return _object(json.loads(text), "header")
+        whole = text if isinstance(text, str) else text.decode()
+        return _object(json.loads(whole, object_pairs_hook=_without_repetition), "header")
     except (ValueError, RecursionError) as error:
         raise CorruptContainer("header of a form", found=str(error)[:80], expected="JSON") from None
 
 
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        raise ValueError("a key that is there twice")
+    return values
+
+
 def _read_recipe(header: dict[str, Any]) -> Recipe:
-    text = _object(header.get(METADATA, {}), METADATA).get(RECIPE_KEY)
-    if not isinstance(text, str):
-        raise CorruptContainer("recipe of a form", found=type(text).__name__, expected="text in its metadata")
-    recipe = _parse_header(text.encode())
-    if recipe.get("version") != RECIPE_VERSION:
-        raise UnsupportedFormat(found=_integer(recipe.get("version")), supported=RECIPE_VERSION, what="recipe version")
-    if _integer(recipe.get("nbytes")) < 0 or not isinstance(recipe.get("sha256"), str):
-        raise CorruptContainer("recipe of a form", found=recipe.get("nbytes"), expected="a length and a SHA-256")
+    metadata = _object(header.get(METADATA, {}), METADATA)
+    text = metadata.get(RECIPE_KEY)
+    if not isinstance(text, str) or len(metadata) != 1:
+        raise CorruptContainer("metadata of a form", found=str(list(metadata))[:80], expected=f"{RECIPE_KEY}, a text")
+    recipe = _parse_header(text)
+    version = _integer(recipe.get("version"))
+    if version > RECIPE_VERSION:
+        raise UnsupportedFormat(found=version, supported=RECIPE_VERSION, what="recipe version")
+    if version < 1 or _integer(recipe.get("nbytes")) < 0 or not isinstance(recipe.get("sha256"), str):
+        raise CorruptContainer("recipe of a form", found=version, expected="a version, a length and a SHA-256")
     return recipe
 
 
@@ -215,12 +245,14 @@ def _entries(header: dict[str, Any], data_start: int, nbytes: int) -> dict[str, 
             continue
         entry = _object(value, name)
         dtype, shape, offsets = entry.get("dtype"), _integers(entry.get("shape")), _integers(entry.get("data_offsets"))
-        if dtype not in DTYPES or shape is None or offsets is None or len(offsets) != 2:
-            raise CorruptContainer(f"entry of {name[:80]}", found=dtype, expected="dtype, shape and data_offsets")
+        if type(dtype) is not str or dtype not in DTYPES or shape is None or offsets is None or len(offsets) != 2:
+            raise CorruptContainer(
+                f"entry of {name[:80]}", found=repr(dtype)[:80], expected="dtype, shape and data_offsets"
+            )
         start, stop = data_start + offsets[0], data_start + offsets[1]
         if start != at or stop - start != math.prod(shape) * DTYPES[dtype].itemsize:
             raise CorruptContainer(
-                f"offsets of {name[:80]}", found=offsets, expected=f"from {at - data_start} on, no hole"
+                f"offsets of {name[:80]}", found=str(offsets)[:80], expected=f"from {at - data_start} on, no hole"
             )
         entries[name] = Entry(name, dtype, tuple(shape), start, stop)
         at = stop
@@ -240,8 +272,12 @@ def _integer(value: object) -> int:
 
 
 def _integers(value: object) -> list[int] | None:
-    """A list of whole numbers from 0 on, None for anything else."""
-    if isinstance(value, list) and all(type(item) is int and item >= 0 for item in value):
+    """A short list of whole numbers that can be lengths, None for anything else."""
+    if (
+        isinstance(value, list)
+        and len(value) <= MAX_DIMENSIONS
+        and all(0 <= _integer(item) < 1 << 48 for item in value)
+    ):
         return value
     return None
 

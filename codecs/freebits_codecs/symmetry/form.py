@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freebits_codecs.container.records import SYMMETRIC
+from freebits_codecs.errors import NotSymmetric
 from freebits_codecs.files import encode_file
-from freebits_codecs.symmetry.safetensors_file import Described, Entry, SafetensorsFile, lay_out
+from freebits_codecs.symmetry.safetensors_file import METADATA, Described, Entry, SafetensorsFile, lay_out
 
 PART_PREFIX = "freebits."
 HEAD_PART = PART_PREFIX + "head"
@@ -86,8 +87,12 @@ def write_form(
 ) -> Stored:
     """Encode the form of `plain`, a file all of whose tensors are written; those in `hidden` are left out.
 
-    `recipe` is completed by what every form has. `plain` is finished, its path stays.
+    `recipe` is completed by what every form has. `plain` is finished, its path stays. Raises NotSymmetric when a tensor
+    has a name that the form has itself.
     """
+    for name in plain.entries:
+        if name == METADATA or name.startswith(PART_PREFIX):
+            raise NotSymmetric(f"{name} is a tensor's name, expected none like {PART_PREFIX}*", "rename it")
     sha256 = plain.finish()
     absent = set(hidden)
     kept = [entry for entry in plain.entries.values() if entry.name not in absent]

@@ -23,6 +23,9 @@ from freebits_codecs.symmetry.turning import Turner
 
 POLAR = "polar"
 GRID = 2.0**26
+MAX_SQUARE = 1.5
+"""Of the length of a row of V: 1 but for rounding."""
+
 ONES_TOLERANCE = 2.0
 """Singular values this many rounding units from 1 are 1: rounding moves those of an orthogonal matrix by up to one."""
 
@@ -61,19 +64,31 @@ def store_polar(name: str, gauge: Gauge, turner: Turner, parts: Parts) -> dict[s
     return {"as": POLAR, "part": part, "rank": factor.shape[1]}
 
 
-def make_polar(packed: Words, rank: int, shape: tuple[int, ...], kind: FloatType, algebra: Algebra) -> Words:
+def make_polar(packed: Words, rank: object, shape: tuple[int, ...], kind: FloatType, algebra: Algebra) -> Words:
     """I - V V^T in the first d columns of a (d, n) matrix, from the trapezoid of V. Raises CorruptContainer."""
     rows = shape[0]
-    expected = sum(min(row + 1, rank) for row in range(rows))
-    if len(shape) != 2 or not 0 <= rank <= rows <= shape[1] or packed.shape != (expected,):
+    if len(shape) != 2 or type(rank) is not int or not 0 <= rank <= rows <= shape[1]:
+        raise CorruptContainer("rank of a polar factor", found=repr(rank)[:80], expected=f"what fits {shape}")
+    expected = rows * rank - rank * (rank - 1) // 2
+    if packed.shape != (expected,):
         raise CorruptContainer(
             "polar factor", found=packed.shape, expected=f"{expected} for shape {shape}, rank {rank}"
         )
     factor = np.zeros((rows, rank))
-    factor[np.tril_indices(rows, m=rank)] = kind.values(packed)
+    factor[np.tril_indices(*_trapezoid((rows, rank)))] = kind.values(packed)
+    _check_exact(factor)
     turned = np.zeros(shape)
     turned[:, :rows] = np.eye(rows) - algebra.product(factor, np.ascontiguousarray(factor.T))
     return kind.rounded(turned)
+
+
+def _check_exact(factor: Array) -> None:
+    """Of other numbers the sums of products would depend on the order in which a library adds them."""
+    is_exact = bool((np.abs(factor) < 2).all()) and bool((np.rint(factor * GRID) == factor * GRID).all())
+    if not is_exact or (np.square(factor).sum(axis=1) > MAX_SQUARE).any():
+        raise CorruptContainer(
+            "polar factor", found="other numbers", expected=f"multiples of 2^-26, squares of a row up to {MAX_SQUARE}"
+        )
 
 
 def _pays(size: int, rank: int) -> bool:

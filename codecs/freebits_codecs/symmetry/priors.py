@@ -26,6 +26,13 @@ ENTRY_EXTRA_BITS = 4
 rounding; finer entries would be popped and paid back as corrections."""
 
 
+WORD_NBITS = 16
+"""Of the floats on a stack of words."""
+
+BEYOND = 2.0**40
+"""A number that no entry has, and that stays so when it is corrected."""
+
+
 class Prior(Protocol):
     """How the floats of one dtype, and the entries of matrices, lie on a stack."""
 
@@ -49,7 +56,7 @@ class Prior(Protocol):
         ...
 
     def push_entries(self, stack: BitStack, ordinals: Ordinals) -> None:
-        """Undo `pop_entries`."""
+        """Undo `pop_entries`. Raises CorruptContainer for ordinals that cannot be popped."""
         ...
 
     def entry_values(self, ordinals: Ordinals) -> Array:
@@ -94,13 +101,14 @@ class EntropyPrior:
         return stack.pop_bits(count, self._entry_bits).astype(np.int64) - self._half
 
     def push_entries(self, stack: BitStack, ordinals: Ordinals) -> None:
+        _check_range(ordinals, self._half)
         stack.push_bits((ordinals + self._half).astype(np.uint32), self._entry_bits)
 
     def entry_values(self, ordinals: Ordinals) -> Array:
         return ordinals.astype(np.float64)
 
     def nearest_entries(self, values: Array) -> Ordinals:
-        return np.rint(values).astype(np.int64)
+        return np.clip(np.rint(values), -BEYOND, BEYOND).astype(np.int64)
 
 
 class WordPrior:
@@ -109,7 +117,7 @@ class WordPrior:
     name = "words"
 
     def __init__(self, dtype: FloatType) -> None:
-        if dtype.width != 16:
+        if dtype.width != WORD_NBITS:
             raise ValueError(f"words of {dtype.name} have {dtype.width} bits, expected 16; use the entropy prior")
         self.dtype = dtype
         self._sign = 1 << (dtype.width - 1)
@@ -129,6 +137,7 @@ class WordPrior:
         return np.where(words >= self._sign, -1 - (words - self._sign), words)
 
     def push_entries(self, stack: BitStack, ordinals: Ordinals) -> None:
+        _check_range(ordinals, self._sign)
         stack.push_bits(self._words(ordinals).astype(np.uint32), self.dtype.width)
 
     def entry_values(self, ordinals: Ordinals) -> Array:
@@ -161,6 +170,11 @@ def _joined(exponents: NDArray[np.uint32], rest: NDArray[np.uint32], kind: Float
     words = (signs << np.uint32(kind.width - 1)) | (exponents << np.uint32(kind.mantissa_bits)) | (rest & mantissa)
     joined: Words = words.astype(kind.word)
     return joined
+
+
+def _check_range(ordinals: Ordinals, half: int) -> None:
+    if ordinals.size and not -half <= ordinals.min() <= ordinals.max() < half:
+        raise CorruptContainer("entries of a turn", found=int(ordinals.min()), expected=f"-{half} to {half - 1}")
 
 
 def _checked_table(table: dict[str, Any], kind: FloatType) -> tuple[int, list[int]]:

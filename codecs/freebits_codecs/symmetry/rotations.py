@@ -96,17 +96,16 @@ def _symmetric(entries: Array, size: int) -> Array:
 
 
 def _uncertainty(squares: Array, eigenvalues: Eigenvalues) -> float:
-    """By how much (rms) libraries may differ in the entries of M; inf when two directions cannot be told apart.
+    """By how much (rms) libraries may differ in the entries of M; inf when two directions cannot be told apart, or one
+    is missing, as with fewer rows than columns.
 
     Noise of norm e in the Gram matrix turns eigenvectors i and j by e / gap into each other, which moves M by that
     times the difference of their eigenvalues, spread over d x d entries. Neighbours decide.
     """
     size = len(squares)
     gaps = squares[:-1] - squares[1:]
-    if not gaps.size:
-        return 0.0
-    if gaps.min() <= 0:
-        return float("inf")
     noise = NOISE * float(np.sqrt(size)) * float(squares[0])
+    if squares[-1] <= noise or gaps.min(initial=np.inf) <= 0:
+        return float("inf")
     moved = noise * -np.diff(eigenvalues.astype(np.float64)) / gaps
     return float(np.sqrt(2 * np.square(moved).sum()) / size)
