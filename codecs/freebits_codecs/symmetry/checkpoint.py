@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
-from collections.abc import Iterator
+import math
+import pickle
+import zipfile
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from freebits_codecs.dtype import DTYPES
 from freebits_codecs.errors import NotSymmetric
@@ -17,8 +24,32 @@ from freebits_codecs.formats import read_layout
 from freebits_codecs.formats.layout import Tensor
 from freebits_codecs.symmetry.floats import FLOAT_TYPES, Array, FloatType, Words
 
+if TYPE_CHECKING:
+    import torch
+
 _SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 INDEX_SUFFIX = ".index.json"
+_TORCH_DTYPES = {
+    "float16": "F16",
+    "bfloat16": "BF16",
+    "float32": "F32",
+    "float64": "F64",
+    "int8": "I8",
+    "int16": "I16",
+    "int32": "I32",
+    "int64": "I64",
+    "uint8": "U8",
+    "bool": "BOOL",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A tensor: `dtype` by its safetensors name, and what reads its bytes in C order."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    read: Callable[[], bytes]
 
 
 class Checkpoint(AbstractContextManager["Checkpoint"]):
@@ -32,7 +63,7 @@ class Checkpoint(AbstractContextManager["Checkpoint"]):
         self.folder = folder
         self.paths = _weight_files(folder)
         self._files: list[BinaryIO] = []
-        self._places: dict[str, tuple[BinaryIO, Tensor]] = {}
+        self._stored: dict[str, _Stored] = {}
         try:
             for path in self.paths:
                 self._add(path)
@@ -42,30 +73,25 @@ class Checkpoint(AbstractContextManager["Checkpoint"]):
 
     def names(self) -> Iterator[str]:
         """Names in the order of the files."""
-        return iter(self._places)
+        return iter(self._stored)
 
     def __contains__(self, name: str) -> bool:
-        return name in self._places
+        return name in self._stored
 
     def shape(self, name: str) -> tuple[int, ...]:
-        return self._places[name][1].shape
+        return self._stored[name].shape
 
     def dtype(self, name: str) -> str:
         """Its safetensors name."""
-        return self._places[name][1].dtype
+        return self._stored[name].dtype
 
     def nbytes(self, name: str) -> int:
-        tensor = self._places[name][1]
-        return tensor.stop - tensor.start
+        stored = self._stored[name]
+        return math.prod(stored.shape) * DTYPES[stored.dtype].itemsize
 
     def raw(self, name: str) -> bytes:
         """The bytes of a tensor, as stored."""
-        file, tensor = self._places[name]
-        file.seek(tensor.start)
-        data = file.read(tensor.stop - tensor.start)
-        if len(data) != tensor.stop - tensor.start:
-            raise NotSymmetric(f"{name}: the file ends before the tensor does", "fetch the file again")
-        return data
+        return self._stored[name].read()
 
     def float_type(self, name: str) -> FloatType:
         """Raises NotSymmetric for a tensor that holds no floats of 16 or 32 bits."""
@@ -99,14 +125,51 @@ class Checkpoint(AbstractContextManager["Checkpoint"]):
         self.close()
 
     def _add(self, path: Path) -> None:
+        is_torch = path.suffix != ".safetensors" and importlib.util.find_spec("torch") is not None
+        for name, stored in _torch_tensors(path) if is_torch else self._file_tensors(path):
+            if name in self._stored:
+                raise NotSymmetric(f"{name} is in two files of {self.folder.name}", "keep one of them")
+            self._stored[name] = stored
+
+    def _file_tensors(self, path: Path) -> Iterator[tuple[str, _Stored]]:
+        """Tensors that lie in the file in one piece, in C order; torch is not needed to read those."""
         file = path.open("rb")
         self._files.append(file)
         layout = read_layout(file)
         for tensor in layout.tensors if layout else ():
-            if tensor.name in self._places:
-                raise NotSymmetric(f"{tensor.name} is in two files of {self.folder.name}", "keep one of them")
-            if tensor.dtype in DTYPES:
-                self._places[tensor.name] = (file, tensor)
+            yield tensor.name, _Stored(tensor.dtype, tensor.shape, partial(_read, file, tensor))
+
+
+def _read(file: BinaryIO, tensor: Tensor) -> bytes:
+    file.seek(tensor.start)
+    data = file.read(tensor.stop - tensor.start)
+    if len(data) != tensor.stop - tensor.start:
+        raise NotSymmetric(f"{tensor.name}: the file ends before the tensor does", "fetch the file again")
+    return data
+
+
+def _torch_tensors(path: Path) -> Iterator[tuple[str, _Stored]]:
+    """Tensors of a state dict, also those that are views with strides. Nothing pickled is executed."""
+    import torch  # noqa: PLC0415 - only torch files need it
+
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except (RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise NotSymmetric(
+            f"{path.name} cannot be read: {reason}", "save the model's state dict with torch.save"
+        ) from None
+    names = {getattr(torch, torch_name): name for torch_name, name in _TORCH_DTYPES.items()}
+    for name, tensor in state.items() if isinstance(state, dict) else ():
+        if isinstance(tensor, torch.Tensor) and tensor.dtype in names:
+            yield str(name), _Stored(names[tensor.dtype], tuple(tensor.shape), partial(_torch_bytes, tensor))
+
+
+def _torch_bytes(tensor: torch.Tensor) -> bytes:
+    import torch  # noqa: PLC0415
+
+    array: NDArray[np.uint8] = tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy()
+    return array.tobytes()
 
 
 def _weight_files(folder: Path) -> list[Path]:

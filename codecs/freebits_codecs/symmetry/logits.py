@@ -43,15 +43,11 @@ def _compare(checkpoint: Checkpoint, plain: Path, token_ids: Sequence[int] | Non
 
     only = checkpoint.paths[0]
     with tempfile.TemporaryDirectory() as name:
-        is_folder = only.suffix == ".safetensors"
-        before = load(checkpoint.folder if is_folder else only, dtype=torch.float32)
+        before = load(checkpoint.folder if only.suffix == ".safetensors" else only, dtype=torch.float32)
         ids = list(token_ids) if token_ids is not None else _spread(before)
         expected = before.logits(ids)
         del before
-        if is_folder:
-            after = load(_folder(Path(name), checkpoint.folder, plain), dtype=torch.float32)
-        else:
-            after = load(plain, config=checkpoint.folder, dtype=torch.float32)
+        after = load(_folder(Path(name), checkpoint.folder, plain), dtype=torch.float32)
         found = after.logits(ids)
     scale, error = expected.square().mean().sqrt(), (found - expected).abs()
     return {
@@ -63,7 +59,8 @@ def _compare(checkpoint: Checkpoint, plain: Path, token_ids: Sequence[int] | Non
 
 
 def _spread(model: Model) -> list[int]:
-    return [(1 + number * _STRIDE) % model.config.vocabulary_size for number in range(DEFAULT_TOKENS)]
+    count = min(DEFAULT_TOKENS, model.config.max_positions)
+    return [(1 + number * _STRIDE) % model.config.vocabulary_size for number in range(count)]
 
 
 def _folder(folder: Path, source: Path, plain: Path) -> Path:

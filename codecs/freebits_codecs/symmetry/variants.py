@@ -154,10 +154,11 @@ def _keep_others(checkpoint: Checkpoint, turner: Turner, placed: Iterable[str | 
 
 
 def _file_name(checkpoint: Checkpoint) -> str:
-    """Its only file keeps its name, shards become one."""
-    if len(checkpoint.paths) == 1:
-        return checkpoint.paths[0].with_suffix(".safetensors").name
-    return "model.safetensors"
+    """A safetensors file keeps its name; shards and torch files become the one that loaders look for."""
+    first = checkpoint.paths[0]
+    if len(checkpoint.paths) == 1 and first.suffix == ".safetensors":
+        return first.name
+    return "adapter_model.safetensors" if first.name.startswith("adapter") else "model.safetensors"
 
 
 def _removed(checkpoint: Checkpoint, name: str) -> tuple[str, ...]:

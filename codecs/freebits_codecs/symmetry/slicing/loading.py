@@ -20,6 +20,9 @@ from freebits_codecs.symmetry.slicing.widths import SlicingConfig
 PUBLISHED_EPS = 1e-5
 """What the published tool's models are normalised with, whatever the config of their model says."""
 
+OWN_DESCRIPTION = "slicing.json"
+"""Lies in the folders that slicing writes. Sliced weights without it are the published tool's, also when converted."""
+
 
 def load(
     path: str | Path,
