@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,6 +12,7 @@ import httpx
 
 from freebits import jobs as job_flows
 from freebits import repos as flows
+from freebits import variants as variant_flows
 from freebits import wire
 from freebits.connection import Connection
 from freebits.download import PullResult
@@ -112,6 +113,24 @@ class Hub(Connection):
     def change_job(self, job_id: int, action: str) -> None:
         """Queue a parked or cancelled job again ("retry"), or stop one ("cancel"); for admins."""
         self._driver.run(job_flows.change_job(job_id, action))
+
+    def create_variant(
+        self,
+        repo: str,
+        method: str,
+        revision: str | None = None,
+        to: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
+    ) -> wire.Job:
+        """Have the hub make an equivalent variant of a revision (the default branch) on branch `to` (the method).
+
+        The answer is the job that makes it, or made it before; `job` says how far it is.
+        """
+        return self._driver.run(variant_flows.create_variant(repo, method, revision, to, parameters or {}))
+
+    def variants(self, repo: str) -> list[wire.Variant]:
+        """The variants of a repo, newest first."""
+        return self._driver.run(variant_flows.list_variants(repo))
 
     def files(self, repo: str, revision: str = "main") -> Tree:
         """The files of a revision."""

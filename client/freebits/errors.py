@@ -16,6 +16,7 @@ FreebitsError                 everything this package raises on purpose
   IntegrityError              bytes received, or found in a file, do not have the digest they should have
   UnsafePath                  the hub names a file that would land outside the output folder
   NoSpace                     no room on the local disk
+  JobFailed                   the hub gave up work that the caller waited for
   Interrupted                 stopped by the caller
 """
 
@@ -51,6 +52,14 @@ class UnsafePath(FreebitsError):
 
 class NoSpace(FreebitsError):
     """No room on the local disk."""
+
+
+class JobFailed(FreebitsError):
+    """Work of the hub that the caller waited for ended without a result; `state` is "parked" or "cancelled"."""
+
+    def __init__(self, job: int, state: str, outcome: str) -> None:
+        self.job, self.state, self.outcome = job, state, outcome
+        super().__init__(f"job {job} is {state}: {outcome}")
 
 
 class Interrupted(FreebitsError):

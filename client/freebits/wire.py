@@ -7,7 +7,7 @@ Unknown fields are ignored, so an older client keeps working with a newer hub.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
@@ -133,7 +133,10 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Work of the hub on a file's content. `repo` and `path` are None where the caller may not read them."""
+    """Work of the hub on a file's content, or of kind "variant" on a revision: then `variant` says what it makes.
+
+    `repo` and `path` are None where the caller may not read them.
+    """
 
     id: int
     sha256: str
@@ -152,11 +155,34 @@ class Job:
     created_at: str
     started_at: str | None
     finished_at: str | None
+    kind: str = "encode"
+    variant: dict[str, Any] | None = None
 
     @property
     def is_active(self) -> bool:
         """Whether something will still happen to it."""
         return self.state in {"queued", "running"}
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A variant that was asked for: `method` of commit `source` on `branch`, whose head `commit` is if `is_head`.
+
+    `before_nbytes` and `after_nbytes`: what its files take at the hub, and those that they replace did.
+    """
+
+    branch: str
+    method: str
+    parameters: dict[str, Any]
+    source: str
+    commit: str | None
+    is_head: bool
+    author: str
+    job: int
+    state: str
+    before_nbytes: int | None
+    after_nbytes: int | None
+    created_at: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +261,19 @@ def get_job(job_id: int) -> Request:
 def change_job(job_id: int, action: str) -> Request:
     """Do something to a job; `action` is "retry" or "cancel"."""
     return Request("POST", f"{API}/jobs/{job_id}/{action}")
+
+
+def create_variant(
+    repo: str, method: str, *, revision: str | None, to: str | None, parameters: Mapping[str, Any]
+) -> Request:
+    """Have a variant of a revision made, on branch `to`; the answer is the job."""
+    body = {"method": method, "revision": revision, "to": to, "parameters": dict(parameters)}
+    return Request("POST", f"{repo_path(repo)}/variants", body)
+
+
+def list_variants(repo: str, after: int | None, limit: int) -> Request:
+    """One page of the variants of a repo, newest first."""
+    return Request("GET", with_query(f"{repo_path(repo)}/variants", after=after, limit=limit))
 
 
 def create_repo(repo: str, visibility: str) -> Request:

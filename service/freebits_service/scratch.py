@@ -64,7 +64,7 @@ class Scratch:
         self._folder.mkdir(parents=True, mode=0o700, exist_ok=True)
         # Never closed: held until the process ends.
         self._held = os.open(self._folder, os.O_RDONLY | os.O_CLOEXEC)
-        fcntl.flock(self._held, fcntl.LOCK_EX)
+        fcntl.flock(self._held, fcntl.LOCK_SH)
 
 
 def _remove_if_dead(folder: Path) -> None:

@@ -24,6 +24,7 @@ SCHEMA_OF = {
     wire.Entry: "Entry",
     wire.Upload: "Upload",
     wire.Job: "Job",
+    wire.Variant: "Variant",
     wire.PartUrl: "PartUrl",
 }
 
@@ -33,6 +34,8 @@ REQUESTS = [
     wire.get_job(1),
     wire.change_job(1, "retry"),
     wire.change_job(1, "cancel"),
+    wire.create_variant("a/b", "gauge-polar", revision="main", to=None, parameters={}),
+    wire.list_variants("a/b", 1, 2),
     wire.create_repo("a/b", "private"),
     wire.list_repos("a", "cursor"),
     wire.get_repo("a/b"),

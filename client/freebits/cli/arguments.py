@@ -13,6 +13,7 @@ from freebits.cli import accounts, files, jobs, repos, transfers
 from freebits.cli.admin_arguments import add_admin_commands
 from freebits.cli.argument_types import count, count_or_zero
 from freebits.cli.slicing_arguments import add_slicing_commands
+from freebits.cli.variant_arguments import add_variant_commands
 
 if TYPE_CHECKING:
     _Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -36,6 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_undelete(commands, _shared(), _hub())
     _add_account_commands(commands, _shared(), _hub())
     _add_job_command(commands, _shared(), _hub())
+    add_variant_commands(commands, _shared(), _hub())
     add_admin_commands(commands, _shared(), _hub())
     return parser
 

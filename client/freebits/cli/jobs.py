@@ -53,7 +53,7 @@ def _show(hub: Hub, options: Namespace) -> bool:
 
 
 def _row(job: Job) -> tuple[str, ...]:
-    place = f"{job.repo}/{job.path}" if job.repo and job.path else job.sha256[:12]
+    place = _place(job)
     failed = job.failures > 0 or job.state in {"parked", "cancelled"}
     error = " ".join(job.outcome.split())[:_ERROR_WIDTH] if failed else ""
     return (
@@ -67,6 +67,12 @@ def _row(job: Job) -> tuple[str, ...]:
         job.worker or "-",
         error,
     )
+
+
+def _place(job: Job) -> str:
+    if job.variant:
+        return f"{job.repo or '?'} {job.variant['branch']}"
+    return f"{job.repo}/{job.path}" if job.repo and job.path else job.sha256[:12]
 
 
 def _percent(job: Job) -> str:

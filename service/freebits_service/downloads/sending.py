@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from concurrent.futures import Executor
 from typing import TypeVar
 
 from fastapi import Request, Response
@@ -61,43 +59,59 @@ async def send_pieces(
     reader = await run_in_threadpool(hub.store.open, answer.key)
     pace = Pace(request.app.state.read_ahead)
     close = _leased(request.app.state.open_blobs, blob.id, reader)
-    source = ReadAhead(make(reader, pace), request.app.state.readers, pace)
+    source = await _begun(ReadAhead(make(reader, pace), request.app.state.readers, pace), close)
+    return ObjectResponse(source, close, status_code=status_code, headers=headers)
+
+
+async def _begun(source: ReadAhead, close: Callable[[], None]) -> ReadAhead:
     try:
         await source.begin()
     except BaseException:
         source.when_idle(close)
         raise
-    return ObjectResponse(source, close, status_code=status_code, headers=headers)
+    return source
 
 
 async def _send_expanded(
     request: Request, blob: Blob, make: MakePieces, *, status_code: int, headers: Mapping[str, str]
 ) -> Response:
+    """The same from the file that a symmetric form is expanded to; behind the headers if that takes long."""
     expansions: Expansions = request.app.state.expansions
     expansion = await expansions.join(blob)
     await wait_while_errors_can_be_told(expansion.reader(), expansion.leave)
-    body = _once_expanded(expansions, expansion, make, request.app.state.readers, Pace(request.app.state.read_ahead))
-    return ArrivingResponse(body, expansion.leave, status_code=status_code, headers=headers)
+    pace = Pace(request.app.state.read_ahead)
+
+    def source_of(reader: ObjectReader) -> ReadAhead:
+        made = _forgotten_if_damaged(make(reader, pace), expansions, blob.sha256)
+        return ReadAhead(made, request.app.state.readers, pace)
+
+    if not expansion.is_here:
+        body = _when_here(expansion, source_of)
+        return ArrivingResponse(body, expansion.leave, status_code=status_code, headers=headers)
+    try:
+        source = await _begun(source_of(await expansion.reader()), expansion.leave)
+    except BlobDamaged:
+        raise ObjectNotFound(blob.sha256) from None  # only this copy is: it is made again, when one looks again
+    return ObjectResponse(source, expansion.leave, status_code=status_code, headers=headers)
 
 
-async def _once_expanded(
-    expansions: Expansions, expansion: Expansion, make: MakePieces, readers: Executor, pace: Pace
-) -> AsyncIterator[Piece]:
-    source = ReadAhead(make(await expansion.reader(), pace), readers, pace)
+async def _when_here(expansion: Expansion, source_of: Callable[[ObjectReader], ReadAhead]) -> AsyncIterator[Piece]:
+    source = source_of(await expansion.reader())
     expansion.use()  # a thread may still be reading when the client goes away
-    loop = asyncio.get_running_loop()
-
-    def leave() -> None:
-        loop.call_soon_threadsafe(expansion.leave)
-
     try:
         async for piece in source:
             yield piece
-    except BlobDamaged:
-        expansions.forget(expansion.content.sha256)
-        raise
     finally:
-        source.when_idle(leave)
+        source.when_idle(expansion.leave)
+
+
+def _forgotten_if_damaged(made: Iterator[Piece], expansions: Expansions, sha256: str) -> Iterator[Piece]:
+    """The pieces of a file that was right when it was written; the next reader gets a new one if it is not any more."""
+    try:
+        yield from made
+    except BlobDamaged:
+        expansions.forget(sha256)
+        raise
 
 
 def _leased(open_blobs: OpenBlobs, blob_id: int, reader: ObjectReader) -> Callable[[], None]:

@@ -7,6 +7,7 @@ it (`workers.encoder`), a few at once, and all its readers wait for the same tas
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Self
 
 import structlog
@@ -28,36 +29,47 @@ AT_ONCE = 2  # files of one process; each takes a core and may take much memory
 
 
 class Expansion:
-    """One file on its way, or here; to be left by everybody who was given it."""
+    """One file on its way, or here; to be left by everybody who was given it. `use` and `leave` are for any thread."""
 
     def __init__(self, content: StoredContent) -> None:
         self.content = content
         self.users = 0
-        self._reader: asyncio.Future[LocalReader] = asyncio.get_running_loop().create_future()
+        self._lock = threading.Lock()
+        self._open: LocalReader | None = None
+        self._arrival: asyncio.Future[LocalReader] = asyncio.get_running_loop().create_future()
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it can be read."""
+        return self._open is not None
 
     async def reader(self) -> LocalReader:
         """The file, once it is here; closed when the last user leaves. Raises what became of it instead."""
-        return await asyncio.shield(self._reader)
+        return await asyncio.shield(self._arrival)
 
     def arrive(self, reader: LocalReader) -> None:
         """The file is here."""
-        self._reader.set_result(reader)
+        self._open = reader
+        self._arrival.set_result(reader)
 
     def fail(self, error: Exception) -> None:
         """It will not be."""
-        self._reader.set_exception(error)
-        self._reader.exception()  # also when nobody is left to be told
+        self._arrival.set_exception(error)
+        self._arrival.exception()  # also when nobody is left to be told
 
     def use(self) -> Self:
         """Somebody waits for it or reads it."""
-        self.users += 1
+        with self._lock:
+            self.users += 1
         return self
 
     def leave(self) -> None:
         """They do not any more."""
-        self.users -= 1
-        if not self.users and self._reader.done() and self._reader.exception() is None:
-            self._reader.result().close()
+        with self._lock:
+            self.users -= 1
+            is_last = not self.users
+        if is_last and self._open is not None:
+            self._open.close()
 
 
 class Expansions:

@@ -91,6 +91,8 @@ class VariantSteps(Attempts):
 
     def publish(self, job_id: int, attempt: int, made: Made) -> None:
         """Check every file as its readers will get it, then make the revision and end the job. Raises Refused."""
+        if not self._still_held(job_id, attempt):
+            return
         begun = time.monotonic()
         nbytes = max((file.nbytes for file in made.files), default=0)
         log.info("verifying", files=len(made.files))
@@ -125,8 +127,8 @@ class VariantSteps(Attempts):
         verified = self.encoder.run(task, partial(self._still_held, job_id, attempt), tensors.extend)
         return _new_file(file, symmetric=True, tensors=tensors if verified.tensor_count is not None else None)
 
-    def _still_held(self, job_id: int, attempt: int, _nbytes: int) -> bool:
-        """Whether the attempt is still ours; how far the check is says nothing about the whole."""
+    def _still_held(self, job_id: int, attempt: int, _nbytes: int = 0) -> bool:
+        """Whether the attempt is still ours; how far one check is says nothing about the whole."""
         return self._run(lambda session: self._hold(session, job_id, attempt) is not None)
 
     def _publish(self, session: Session, job_id: int, attempt: int, finished: Finished) -> list[str]:
