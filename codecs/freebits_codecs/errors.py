@@ -5,6 +5,7 @@ CodecError
     TruncatedContainer        the container ends early; more bytes would help
     CorruptContainer          no retry of the same bytes will help
     DigestMismatch            decoded, and not the bytes that were encoded
+    UnusableCheckpoint        a model's files are damaged or do not fit together
   UnsupportedFormat           newer than this library; upgrading helps
   UnexpectedForm              a symmetric form where a plain file was wanted, or the reverse
   LimitExceeded               refused before allocating
@@ -15,6 +16,15 @@ InvalidTensor (ValueError)    the caller passed something that cannot be encoded
 """
 
 from __future__ import annotations
+
+
+SHOWN_LENGTH = 200
+"""Characters that a message shows of what a file says: it may say anything, at any length."""
+
+
+def _shortened(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= SHOWN_LENGTH else f"{text[:SHOWN_LENGTH]}..."
 
 
 class CodecError(Exception):
@@ -48,7 +58,9 @@ class CorruptContainer(FormatError):
     def __init__(self, what: str, *, found: object, expected: object, chunk: int | None = None) -> None:
         self.what, self.found, self.expected, self.chunk = what, found, expected, chunk
         place = "" if chunk is None else f"chunk {chunk}: "
-        super().__init__(f"{place}{what}: found {found}, expected {expected}; fetch or encode the file again")
+        super().__init__(
+            f"{place}{_shortened(what)}: found {_shortened(found)}, expected {expected}; fetch or encode the file again"
+        )
 
 
 class DigestMismatch(FormatError):
@@ -60,6 +72,14 @@ class DigestMismatch(FormatError):
             f"decoded bytes have SHA-256 {found}, the container says {expected}; "
             "do not use them, fetch or encode the file again"
         )
+
+
+class UnusableCheckpoint(FormatError):
+    """A part of a checkpoint is missing, or is not what the rest of it says."""
+
+    def __init__(self, what: str, *, found: object, expected: str, hint: str = "fetch or make it again") -> None:
+        self.what, self.found, self.expected = what, found, expected
+        super().__init__(f"{what}: found {found}, expected {expected}; {hint}")
 
 
 class UnsupportedFormat(CodecError):

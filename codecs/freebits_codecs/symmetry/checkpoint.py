@@ -5,18 +5,15 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
-import pickle
-import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from freebits_codecs.dtype import DTYPES
 from freebits_codecs.errors import NotSymmetric
@@ -24,23 +21,8 @@ from freebits_codecs.formats import read_layout
 from freebits_codecs.formats.layout import Tensor
 from freebits_codecs.symmetry.floats import FLOAT_TYPES, Array, FloatType, Words
 
-if TYPE_CHECKING:
-    import torch
-
 _SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 INDEX_SUFFIX = ".index.json"
-_TORCH_DTYPES = {
-    "float16": "F16",
-    "bfloat16": "BF16",
-    "float32": "F32",
-    "float64": "F64",
-    "int8": "I8",
-    "int16": "I16",
-    "int32": "I32",
-    "int64": "I64",
-    "uint8": "U8",
-    "bool": "BOOL",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +31,7 @@ class _Stored:
 
     dtype: str
     shape: tuple[int, ...]
-    read: Callable[[], bytes]
+    read: Callable[[], bytes | memoryview]
 
 
 class Checkpoint(AbstractContextManager["Checkpoint"]):
@@ -89,7 +71,7 @@ class Checkpoint(AbstractContextManager["Checkpoint"]):
         stored = self._stored[name]
         return math.prod(stored.shape) * DTYPES[stored.dtype].itemsize
 
-    def raw(self, name: str) -> bytes:
+    def raw(self, name: str) -> bytes | memoryview:
         """The bytes of a tensor, as stored."""
         return self._stored[name].read()
 
@@ -149,27 +131,17 @@ def _read(file: BinaryIO, tensor: Tensor) -> bytes:
 
 
 def _torch_tensors(path: Path) -> Iterator[tuple[str, _Stored]]:
-    """Tensors of a state dict, also those that are views with strides. Nothing pickled is executed."""
-    import torch  # noqa: PLC0415 - only torch files need it
+    """Tensors of a state dict, also those that are views with strides."""
+    from freebits_codecs.symmetry.state_dict import (  # noqa: PLC0415 - only torch files need torch
+        DTYPE_NAMES,
+        read_state_dict,
+        tensor_bytes,
+    )
 
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except (RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise NotSymmetric(
-            f"{path.name} cannot be read: {reason}", "save the model's state dict with torch.save"
-        ) from None
-    names = {getattr(torch, torch_name): name for torch_name, name in _TORCH_DTYPES.items()}
-    for name, tensor in state.items() if isinstance(state, dict) else ():
-        if isinstance(tensor, torch.Tensor) and tensor.dtype in names:
-            yield str(name), _Stored(names[tensor.dtype], tuple(tensor.shape), partial(_torch_bytes, tensor))
-
-
-def _torch_bytes(tensor: torch.Tensor) -> bytes:
-    import torch  # noqa: PLC0415
-
-    array: NDArray[np.uint8] = tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy()
-    return array.tobytes()
+    for name, tensor in read_state_dict(path).items():
+        if tensor.dtype in DTYPE_NAMES:
+            read = partial(tensor_bytes, tensor)
+            yield name, _Stored(DTYPE_NAMES[tensor.dtype], tuple(tensor.shape), read)
 
 
 def _weight_files(folder: Path) -> list[Path]:

@@ -91,15 +91,19 @@ class SafetensorsFile:
         return self._file.read(entry.stop - entry.start)
 
     def finish(self) -> str:
-        """Close the file; its SHA-256. Raises ValueError when a tensor was not written."""
-        if self._missing:
-            raise ValueError(f"{sorted(self._missing)[:3]} and {len(self._missing)} in all were not written")
+        """`seal`, and the file's SHA-256."""
         digest = hashlib.sha256()
         self._file.seek(0)
         while piece := self._file.read(_HASH_NBYTES):
             digest.update(piece)
-        self._file.close()
+        self.seal()
         return digest.hexdigest()
+
+    def seal(self) -> None:
+        """Close the file. Raises ValueError when a tensor was not written."""
+        if self._missing:
+            raise ValueError(f"{sorted(self._missing)[:3]} and {len(self._missing)} in all were not written")
+        self._file.close()
 
     def close(self) -> None:
         self._file.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import pickle
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -15,15 +14,13 @@ from freebits_codecs.symmetry.slicing.config_fields import read_fields
 from freebits_codecs.symmetry.slicing.errors import UnusableCheckpoint
 from freebits_codecs.symmetry.slicing.safetensors_file import read_safetensors
 from freebits_codecs.symmetry.slicing.shapes import NamedShape
+from freebits_codecs.symmetry.state_dict import read_state_dict
 
 _WHOLE = ("model.safetensors", "pytorch_model.bin")
 _SHARDED = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 _DETECTOR = ".attn_shortcut_Q"
 _BUFFERS = (".inv_freq", ".masked_bias", ".position_ids")
 """Ends of names that old checkpoints hold beside their weights; what they say follows from the config."""
-
-_DAMAGED = (RuntimeError, ValueError, LookupError, EOFError, TypeError, AttributeError, pickle.UnpicklingError)
-"""What torch.load raises for bytes that are no state dict."""
 
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
@@ -145,18 +142,4 @@ def _shards(index: Path) -> list[Path]:
 
 
 def _read_file(path: Path) -> dict[str, Tensor]:
-    return read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
-
-
-def _read_pickle(path: Path) -> dict[str, Tensor]:
-    """A state dict that torch.save wrote. Nothing in it is executed: weights only."""
-    try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except _DAMAGED as error:
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise UnusableCheckpoint(str(path), found=reason, expected="tensors saved by torch.save") from None
-    if not isinstance(loaded, dict) or not all(
-        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in loaded.items()
-    ):
-        raise UnusableCheckpoint(str(path), found="other objects", expected="a dict from names to tensors")
-    return dict(loaded)
+    return read_safetensors(path) if path.suffix == ".safetensors" else read_state_dict(path)

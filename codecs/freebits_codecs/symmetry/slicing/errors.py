@@ -5,12 +5,14 @@ CodecError
   InvalidSlicing (ValueError) the caller's options or text do not fit the model
   NotSliced                   a dense checkpoint where a sliced one was wanted
   FormatError
-    UnusableCheckpoint        config, tensors or tokenizer are not what they should be
+    UnusableCheckpoint        config, tensors or tokenizer are not what they should be; of freebits_codecs.errors
 """
 
 from __future__ import annotations
 
-from freebits_codecs.errors import CodecError, FormatError
+from freebits_codecs.errors import CodecError, UnusableCheckpoint
+
+__all__ = ["InvalidSlicing", "NotSliced", "UnsupportedModel", "UnusableCheckpoint"]
 
 
 class UnsupportedModel(CodecError):
@@ -46,11 +48,3 @@ class NotSliced(CodecError):
             f"{where}: found no tensor whose name ends in .attn_shortcut_Q, expected a sliced checkpoint; "
             "slice it first (`freebits slice`), or load it with load_dense"
         )
-
-
-class UnusableCheckpoint(FormatError):
-    """A part of a checkpoint is missing, or is not what the rest of it says."""
-
-    def __init__(self, what: str, *, found: object, expected: str, hint: str = "fetch or make it again") -> None:
-        self.what, self.found, self.expected = what, found, expected
-        super().__init__(f"{what}: found {found}, expected {expected}; {hint}")

@@ -7,32 +7,17 @@ import math
 import mmap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from freebits_codecs.formats import read_layout
+from freebits_codecs.symmetry.safetensors_file import Described, SafetensorsFile
 from freebits_codecs.symmetry.slicing.errors import UnusableCheckpoint
+from freebits_codecs.symmetry.state_dict import DTYPE_NAMES, TORCH_DTYPES, tensor_bytes
 
 MAX_SHARD_NBYTES = 5_000_000_000
 """What Hugging Face libraries split checkpoints at."""
-
-_DTYPES = {
-    "BF16": torch.bfloat16,
-    "F16": torch.float16,
-    "F32": torch.float32,
-    "F64": torch.float64,
-    "F8_E4M3": torch.float8_e4m3fn,
-    "F8_E5M2": torch.float8_e5m2,
-    "I8": torch.int8,
-    "I16": torch.int16,
-    "I32": torch.int32,
-    "I64": torch.int64,
-    "U8": torch.uint8,
-    "BOOL": torch.bool,
-}
-_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -47,9 +32,9 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
         # A private mapping is writable, which is what torch wants of a buffer; the file is never changed.
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
     return {
-        tensor.name: _view(mapped, _DTYPES[tensor.dtype], tensor.shape, tensor.start)
+        tensor.name: _view(mapped, TORCH_DTYPES[tensor.dtype], tensor.shape, tensor.start)
         for tensor in layout.tensors
-        if tensor.dtype in _DTYPES
+        if tensor.dtype in TORCH_DTYPES
     }
 
 
@@ -92,15 +77,9 @@ def _shards(tensors: Mapping[str, Tensor], max_nbytes: int) -> Iterator[dict[str
 
 
 def _write_file(path: Path, tensors: Mapping[str, Tensor]) -> Path:
-    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
-    end = 0
+    described = [Described(name, DTYPE_NAMES[tensor.dtype], tuple(tensor.shape)) for name, tensor in tensors.items()]
+    file = SafetensorsFile(path, described, {"format": "pt"})
     for name, tensor in tensors.items():
-        start, end = end, end + tensor.nbytes
-        header[name] = {"dtype": _NAMES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [start, end]}
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    with path.open("xb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        for tensor in tensors.values():
-            tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().tofile(file)
+        file.write(name, tensor_bytes(tensor))
+    file.seal()
     return path
