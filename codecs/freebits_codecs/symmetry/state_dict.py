@@ -55,4 +55,4 @@ def tensor_bytes(tensor: torch.Tensor) -> memoryview:
     if not flat.numel():
         return memoryview(b"")
     elements: NDArray[np.uint8] = flat.view(torch.uint8).numpy()
-    return memoryview(elements)
+    return elements.data
