@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 from safetensors.numpy import load
 from sqlalchemy import select, update
-from variant_asking import METHOD, MODEL, SOURCE, ask, blob_of, claim_variant, scratch_files, variant_job
+from variant_asking import (
+    METHOD,
+    MODEL,
+    SOURCE,
+    ask,
+    blob_of,
+    claim_variant,
+    run_variant,
+    scratch_files,
+    variant_job,
+)
 
 from freebits_service.collection.operations import collect
 from freebits_service.context import Hub
