@@ -17,7 +17,6 @@ InvalidTensor (ValueError)    the caller passed something that cannot be encoded
 
 from __future__ import annotations
 
-
 SHOWN_LENGTH = 200
 """Characters that a message shows of what a file says: it may say anything, at any length."""
 

@@ -157,19 +157,17 @@ def _estimate(step: Fields, gram: Floats, parts: Parts, dtype: str, d: int) -> F
 
 def _gram(step: Fields, kept: dict[str, Tensor], dtype: str, d: int, anchors: set[str]) -> Floats:
     """The sum of A^T A over the anchors A, which have d columns."""
-    gram, rows = np.zeros((d, d)), 0
+    matrices = []
     for pair in step.items("anchors"):
         match pair:
             case [str(name), 0 | 1 as axis] if type(axis) is int and name in kept and name not in anchors:
                 anchors.add(name)
-                matrix = _anchor(kept[name], axis, dtype, d)
+                matrices.append(_anchor(kept[name], axis, dtype, d))
             case _:
                 raise CorruptContainer("anchor", found=repr(pair)[:80], expected="a kept tensor, once, and an axis")
-        gram += matrix.T @ matrix
-        rows += len(matrix)
-    if rows < d:
-        raise CorruptContainer("rows of anchors", found=rows, expected=f"{d} or more")
-    return gram
+    if sum(map(len, matrices)) < d:
+        raise CorruptContainer("rows of anchors", found=sum(map(len, matrices)), expected=f"{d} or more")
+    return np.asarray(sum(matrix.T @ matrix for matrix in matrices))
 
 
 def _anchor(tensor: Tensor, axis: int, dtype: str, d: int) -> Floats:

@@ -92,9 +92,10 @@ class Tensor(Entry):
 
     def floats(self) -> Floats:
         """Its values, flat."""
-        if self.dtype == "BF16":
-            return (self.words().astype("<u4") << np.uint32(16)).view("<f4").astype(np.float64)
-        return np.frombuffer(self.data, f"<f{ITEM_NBYTES[self.dtype]}").astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            if self.dtype == "BF16":
+                return (self.words().astype("<u4") << np.uint32(16)).view("<f4").astype(np.float64)
+            return np.frombuffer(self.data, f"<f{ITEM_NBYTES[self.dtype]}").astype(np.float64)
 
 
 def as_dtype(values: Floats, dtype: str) -> bytes:

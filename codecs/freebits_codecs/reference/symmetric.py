@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 from freebits_codecs.errors import CannotReproduce, CorruptContainer, LimitExceeded, UnsupportedFormat
 from freebits_codecs.reference.bits_back import unwind_stack
@@ -44,8 +45,11 @@ def expand_form(form: bytes) -> bytes:
     if head_nbytes != len(head) or recipe.number("nbytes", 0, 1 << 63) != nbytes:
         raise CorruptContainer("bytes of the plain file", found=nbytes, expected=recipe.number("nbytes", 0, 1 << 63))
     plain = head + b"".join(_tensors(recipe, entries, kept, parts))
-    if hashlib.sha256(plain).hexdigest() != recipe.text("sha256"):
-        raise CannotReproduce("plain file", found=hashlib.sha256(plain).hexdigest(), expected=recipe.text("sha256"))
+    found, expected = hashlib.sha256(plain).hexdigest(), recipe.text("sha256")
+    if not re.fullmatch("[0-9a-f]{64}", expected):
+        raise CorruptContainer("sha256 of the recipe", found=expected, expected="64 hexadecimal digits")
+    if found != expected:
+        raise CannotReproduce("plain file", found=found, expected=expected)
     return plain
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -83,7 +84,9 @@ def _expand(source: RangeSource, file: IO[bytes], threads: int, device: str | No
         file.write(words.tobytes())
     sha256 = _digest(file)
     if sha256 != form.sha256:
-        raise CannotReproduce(f"the file of a {form.recipe.get('method')} form", found=sha256, expected=form.sha256)
+        raise CannotReproduce(
+            f"the file of a {str(form.recipe.get('method'))[:40]} form", found=sha256, expected=form.sha256
+        )
     return Expanded(form.nbytes, sha256)
 
 
@@ -92,6 +95,7 @@ class OpenForm:
 
     def __init__(self, reader: ContainerReader) -> None:
         self._reader = reader
+        self._window, self._window_start = b"", 0
         header, self._data_start = _read_header(reader)
         self.recipe = _read_recipe(header)
         self.entries = _entries(header, self._data_start, reader.nbytes)
@@ -110,7 +114,7 @@ class OpenForm:
         at = self.entries[entry.name]
         file.seek(entry.start)
         for start in range(at.start, at.stop, _COPY_NBYTES):
-            file.write(self._reader.read(start, min(start + _COPY_NBYTES, at.stop)))
+            file.write(self._read(start, min(start + _COPY_NBYTES, at.stop)))
 
     def made(self, algebra: Algebra) -> Iterator[tuple[str, Words]]:
         """Names and words of the tensors that are made again; each exactly once. Raises CorruptContainer."""
@@ -137,7 +141,7 @@ class OpenForm:
                 f"part {entry.name[:80]}", found=f"{entry.dtype}, {entry.shape[:3]}", expected=" or ".join(dtypes)
             )
         word = f"<u{DTYPES[entry.dtype].itemsize}"
-        return np.frombuffer(self._reader.read(entry.start, entry.stop), word).reshape(entry.shape)
+        return np.frombuffer(self._read(entry.start, entry.stop), word).reshape(entry.shape)
 
     def kept(self, name: object) -> Words:
         """A kept matrix."""
@@ -145,7 +149,7 @@ class OpenForm:
         kind = FLOAT_TYPES.get(entry.dtype)
         if kind is None or entry.name not in self.plain or len(entry.shape) != 2:
             raise CorruptContainer("anchor", found=f"{entry.name[:80]}, {entry.dtype}", expected="a kept float matrix")
-        return np.frombuffer(self._reader.read(entry.start, entry.stop), kind.word).reshape(entry.shape)
+        return np.frombuffer(self._read(entry.start, entry.stop), kind.word).reshape(entry.shape)
 
     def hidden(self, name: object) -> tuple[FloatType, int]:
         """Dtype and element count of a tensor that is not kept."""
@@ -180,6 +184,16 @@ class OpenForm:
         raise CorruptContainer(
             f"recipe of {name[:80]}", found=repr(how)[:80], expected=f"{TRIANGLE}, {POLAR} or {PIVOTS}"
         )
+
+    def _read(self, start: int, stop: int) -> bytes:
+        """Bytes of the form; small tensors share a chunk, which is decoded once for those that follow each other."""
+        step = self._reader.chunk_nbytes
+        if stop - start >= step:
+            return self._reader.read(start, stop)
+        if not self._window_start <= start <= stop <= self._window_start + len(self._window):
+            self._window_start = start // step * step
+            self._window = self._reader.read(self._window_start, -(-stop // step) * step)
+        return self._window[start - self._window_start : stop - self._window_start]
 
     def _entry(self, name: object) -> Entry:
         entry = self.entries.get(name) if isinstance(name, str) else None
@@ -232,7 +246,9 @@ def _read_recipe(header: dict[str, Any]) -> Recipe:
     version = _integer(recipe.get("version"))
     if version > RECIPE_VERSION:
         raise UnsupportedFormat(found=version, supported=RECIPE_VERSION, what="recipe version")
-    if version < 1 or _integer(recipe.get("nbytes")) < 0 or not isinstance(recipe.get("sha256"), str):
+    sha256 = recipe.get("sha256")
+    is_digest = isinstance(sha256, str) and re.fullmatch("[0-9a-f]{64}", sha256)
+    if version < 1 or _integer(recipe.get("nbytes")) < 0 or not is_digest:
         raise CorruptContainer("recipe of a form", found=version, expected="a version, a length and a SHA-256")
     return recipe
 

@@ -44,11 +44,12 @@ class FloatType:
 
     def values(self, words: Words) -> Array:
         """float64 of the same shape; exact, for every float there is."""
-        if self.name == "BF16":
-            wide: Array = (words.astype("<u4") << np.uint32(16)).view("<f4").astype(np.float64)
-            return wide
-        values: Array = words.view(f"<f{self.width // 8}").astype(np.float64)
-        return values
+        with np.errstate(invalid="ignore"):  # of signalling NaNs
+            if self.name == "BF16":
+                wide: Array = (words.astype("<u4") << np.uint32(16)).view("<f4").astype(np.float64)
+                return wide
+            values: Array = words.view(f"<f{self.width // 8}").astype(np.float64)
+            return values
 
     def rounded(self, values: Array) -> Words:
         """Words of the same shape; what is too large becomes infinite, as in any conversion."""

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from freebits_codecs.container.reader import BytesSource, ContainerReader
+from freebits_codecs.container.records import HEADER_NBYTES, SYMMETRIC, Header
+from freebits_codecs.files import encode
 from freebits_codecs.symmetry.checkpoint import Checkpoint
 from freebits_codecs.symmetry.floats import FLOAT_TYPES, Array, Words
-from freebits_codecs.symmetry.safetensors_file import Described, SafetensorsFile
+from freebits_codecs.symmetry.form import RECIPE_KEY
+from freebits_codecs.symmetry.safetensors_file import METADATA, Described, SafetensorsFile
 
 EPSILON = 1e-5
 Tensors = dict[str, Array]
@@ -172,3 +178,57 @@ def read_values(folder: Path) -> Tensors:
     """All tensors of a checkpoint folder, as float64."""
     with Checkpoint(folder) as checkpoint:
         return {name: checkpoint.values(name) for name in checkpoint.names()}
+
+
+@dataclass(slots=True)
+class FormParts:
+    """A symmetric form taken apart: change it and put it together again. Tensors are dtype, shape, bytes."""
+
+    recipe: Any
+    tensors: dict[str, tuple[str, list[int], bytes]]
+
+    @staticmethod
+    def of(container: bytes) -> FormParts:
+        form = read_original(container)
+        header, data = split_header(form)
+        recipe = json.loads(header.pop(METADATA)[RECIPE_KEY])
+        tensors = {
+            name: (entry["dtype"], entry["shape"], data[slice(*entry["data_offsets"])])
+            for name, entry in header.items()
+        }
+        return FormParts(recipe, tensors)
+
+    def form(self, **changes: Any) -> bytes:
+        """The form; `changes` replaces entries of its header."""
+        header: dict[str, Any] = {METADATA: {RECIPE_KEY: json.dumps(self.recipe)}}
+        at = 0
+        for name, (dtype, shape, data) in self.tensors.items():
+            header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [at, at + len(data)]}
+            at += len(data)
+        return join_header({**header, **changes}) + b"".join(data for _, _, data in self.tensors.values())
+
+    def container(self, **changes: Any) -> bytes:
+        return as_container(self.form(**changes))
+
+
+def read_original(container: bytes) -> bytes:
+    """The form in a container."""
+    reader = ContainerReader(BytesSource(container), form=SYMMETRIC)
+    return reader.read(0, reader.nbytes)
+
+
+def as_container(form: bytes) -> bytes:
+    """A container that says it holds a symmetric form."""
+    return Header(form=SYMMETRIC).pack() + encode(form, sha256=True)[HEADER_NBYTES:]
+
+
+def split_header(file: bytes) -> tuple[dict[str, Any], bytes]:
+    """Header and data of a safetensors file."""
+    nbytes = int.from_bytes(file[:8], "little")
+    return json.loads(file[8 : 8 + nbytes]), file[8 + nbytes :]
+
+
+def join_header(header: Any) -> bytes:
+    """The bytes of a safetensors file before its data."""
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text
