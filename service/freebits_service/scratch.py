@@ -59,12 +59,25 @@ class Scratch:
                     _remove_if_dead(other)
 
     def _hold(self) -> None:
-        if self._held is not None:
-            return
-        self._folder.mkdir(parents=True, mode=0o700, exist_ok=True)
-        # Never closed: held until the process ends.
-        self._held = os.open(self._folder, os.O_RDONLY | os.O_CLOEXEC)
-        fcntl.flock(self._held, fcntl.LOCK_SH)
+        """Make the folder and hold it; once more if somebody swept it away before it was held."""
+        while self._held is None:
+            self._folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+            with suppress(FileNotFoundError):
+                self._held = _held_if_there(self._folder)
+
+
+def _held_if_there(folder: Path) -> int | None:
+    """The lock of a folder, as a descriptor that stays open until the process ends; None when the folder is gone."""
+    held = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(held, fcntl.LOCK_SH)
+        if os.path.samestat(os.fstat(held), folder.stat()):
+            return held
+    except BaseException:
+        os.close(held)
+        raise
+    os.close(held)
+    return None
 
 
 def _remove_if_dead(folder: Path) -> None:

@@ -138,6 +138,9 @@ class Expansions:
 
     def _expand(self, content: StoredContent) -> LocalReader:
         """Raises BlobDamaged, ObjectNotFound, StorageFull, Unavailable, ExpansionFailed, ShuttingDown."""
+        here = self._files.open(content.sha256)
+        if here is not None:  # it arrived between a reader's look and this moment
+            return here
         path = self._files.begin(content.sha256, content.nbytes)
         child = EncoderProcess(self._hub.settings)
         self._children.add(child)

@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
@@ -80,7 +81,7 @@ class MakeVariant:
                 source,
                 target,
                 self.method,
-                device=self.device,
+                device=self.device if find_spec("torch") else None,  # numpy does it too
                 threads=self.threads,
                 progress=tell.progress,
                 **self.parameters,

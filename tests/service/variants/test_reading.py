@@ -140,6 +140,17 @@ def test_a_long_expansion_is_waited_for_behind_the_headers(
 
 
 @pytest.mark.usefixtures("inline")
+def test_nobody_is_sent_to_the_bucket_for_it(make_filled: Callable[..., Any], s3_place: dict[str, Any]) -> None:
+    """What lies there is not the file: the hub answers itself, whoever asks for what."""
+    _, client, repo = make_filled(**s3_place)
+    whole = client.resolve(repo, PATH, METHOD, follow_redirects=False)
+    assert hashlib.sha256(whole.content).hexdigest() == whole.headers["x-freebits-sha256"]
+    container = client.resolve(repo, PATH, METHOD, headers={"Accept": MEDIA_TYPE}, follow_redirects=False)
+    assert (container.status_code, container.content) == (200, whole.content)
+    assert client.resolve(repo, "config.json", follow_redirects=False).status_code == 307
+
+
+@pytest.mark.usefixtures("inline")
 def test_the_folder_is_bounded(make_filled: Callable[..., Any], counted: list[str]) -> None:
     """Who was read longest ago goes; a file that is open stays readable; one file is always kept."""
     methods = (METHOD, "gauge-polar", "bits-back")
