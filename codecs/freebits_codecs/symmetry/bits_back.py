@@ -156,7 +156,10 @@ class HidingStack:
             if offer is None:
                 return False
             self._offers.remove(offer)
-            table = self._prior(kind).push(self._stack, offer.words().reshape(-1))
+            words = offer.words().reshape(-1)
+            if self.prior_name == WordPrior.name and not kind.is_finite(words):
+                continue  # they would come back as entries of a matrix
+            table = self._prior(kind).push(self._stack, words)
             self._steps.append({"push": offer.name, **table})
         return True
 

@@ -167,7 +167,8 @@ def round_beside(factor: Array, other: Array, kind: FloatType) -> Array:
     Row after row: each is moved by what the rows rounded before it did to the product, as far as it can undo that
     (Babai's nearest plane).
     """
-    _, triangle = np.linalg.qr(other)
+    triangle = np.zeros((len(factor), len(factor)))  # its last rows stay so where `other` has fewer than columns
+    triangle[: len(other)] = np.linalg.qr(other, mode="r")
     rounded = factor.copy()
     error = np.zeros_like(factor)
     for row in reversed(range(len(factor))):

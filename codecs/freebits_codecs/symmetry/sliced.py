@@ -71,8 +71,8 @@ def polar(slots: list[Slot], turner: Turner, parts: Parts, done: Callable[[int],
 
 def _gauge(slots: list[Slot], turner: Turner, parts: Parts, done: Callable[[int], None], choose: Any) -> Outcome:
     source = turner.source
-    if not all(_turnable(source, slots)):
-        raise NotSymmetric("a tensor of the residual stream holds NaN or infinity", "repair the checkpoint")
+    for slot in slots[1:]:
+        _check_finite(source, [*slot.members, *([slot.before] if slot.before else [])])
     recipe: dict[str, Any] = {}
     forms: dict[str, int] = {}
     left: Array | None = None
@@ -115,6 +115,12 @@ def _turnable(source: Checkpoint, slots: Iterable[Slot]) -> list[bool]:
         kinds = {source.dtype(name) for name in names}
         answers.append(len(kinds) == 1 and all(source.float_type(n).is_finite(source.words(n)) for n in names))
     return answers
+
+
+def _check_finite(source: Checkpoint, names: Iterable[str]) -> None:
+    for name in names:
+        if not source.float_type(name).is_finite(source.words(name)):
+            raise NotSymmetric(f"{name} holds NaN or infinity", "repair the checkpoint or leave it as it is")
 
 
 def _slot_nbytes(source: Checkpoint, slot: Slot) -> int:
