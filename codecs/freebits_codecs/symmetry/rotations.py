@@ -22,8 +22,9 @@ from freebits_codecs.symmetry.corrections import Corrections, apply_corrections,
 from freebits_codecs.symmetry.floats import Array
 from freebits_codecs.symmetry.priors import Ordinals, Prior
 
-GUARD = 2.0**-33
-"""Estimates are trusted to this fraction of the rms of M; what lies closer to a border is stored in full."""
+GUARDS = {16: 2.0**-27, 32: 2.0**-33}
+"""By the width of the weights: estimates are trusted to this fraction of the rms of M, and what lies closer to a border
+is stored in full. The finer entries are, the more of them a margin covers."""
 
 NOISE = 2.0**-50
 """Libraries differ by about this fraction of the largest eigenvalue, times sqrt(d), in a Gram matrix of d rows."""
@@ -68,7 +69,7 @@ def correct_rotation(prior: Prior, gram: Array, popped: PoppedRotation, algebra:
     `gram` is of the rotated tensor *after* rounding: what the decoder sees.
     """
     squares, vectors = algebra.eigh(gram)
-    guard = GUARD * float(np.sqrt(np.mean(prior.entry_values(popped.entries) ** 2)))
+    guard = GUARDS[prior.dtype.width] * float(np.sqrt(np.mean(prior.entry_values(popped.entries) ** 2)))
     if _uncertainty(squares, popped.eigenvalues) > guard / 8:
         return None
     estimates = _entries(vectors, popped.eigenvalues, algebra)
