@@ -19,7 +19,9 @@ from freebits_codecs.dtype import DTYPES
 from freebits_codecs.errors import NotSymmetric
 from freebits_codecs.formats import read_layout
 from freebits_codecs.formats.layout import Tensor
+from freebits_codecs.formats.safetensors import MAX_HEADER_NBYTES
 from freebits_codecs.symmetry.floats import FLOAT_TYPES, Array, FloatType, Words
+from freebits_codecs.symmetry.safetensors_file import METADATA
 
 _SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 INDEX_SUFFIX = ".index.json"
@@ -117,9 +119,30 @@ class Checkpoint(AbstractContextManager["Checkpoint"]):
         """Tensors that lie in the file in one piece, in C order; torch is not needed to read those."""
         file = path.open("rb")
         self._files.append(file)
+        if path.suffix == ".safetensors":
+            _check_dtypes(file)
         layout = read_layout(file)
         for tensor in layout.tensors if layout else ():
             yield tensor.name, _Stored(tensor.dtype, tensor.shape, partial(_read, file, tensor))
+
+
+def _check_dtypes(file: BinaryIO) -> None:
+    """Layouts call what they do not know U8; a variant must say what its source says."""
+    nbytes = int.from_bytes(file.read(8), "little")
+    try:
+        header = json.loads(file.read(min(nbytes, MAX_HEADER_NBYTES)))
+        dtypes = {name: entry["dtype"] for name, entry in header.items() if name != METADATA}
+    except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
+        return  # no safetensors file: no layout is found in it either
+    for name, dtype in dtypes.items():
+        if dtype not in list(DTYPES):
+            raise _unknown_dtype(name, str(dtype))
+
+
+def _unknown_dtype(name: str, dtype: str) -> NotSymmetric:
+    return NotSymmetric(
+        f"{name} is {dtype}, expected one of {', '.join(DTYPES)}", "convert the tensor or leave the checkpoint as it is"
+    )
 
 
 def _read(file: BinaryIO, tensor: Tensor) -> bytes:
@@ -139,9 +162,10 @@ def _torch_tensors(path: Path) -> Iterator[tuple[str, _Stored]]:
     )
 
     for name, tensor in read_state_dict(path).items():
-        if tensor.dtype in DTYPE_NAMES:
-            read = partial(tensor_bytes, tensor)
-            yield name, _Stored(DTYPE_NAMES[tensor.dtype], tuple(tensor.shape), read)
+        if tensor.dtype not in DTYPE_NAMES:
+            raise _unknown_dtype(name, str(tensor.dtype))
+        read = partial(tensor_bytes, tensor)
+        yield name, _Stored(DTYPE_NAMES[tensor.dtype], tuple(tensor.shape), read)
 
 
 def _weight_files(folder: Path) -> list[Path]:

@@ -23,6 +23,9 @@ from freebits_codecs.symmetry.turning import Turner
 
 POLAR = "polar"
 GRID = 2.0**26
+BLOCK_ROWS = 1024
+"""Rows that are made at a time: float64 takes four times the room of what is stored."""
+
 MAX_SQUARE = 1.5
 """Of the length of a row of V: 1 but for rounding."""
 
@@ -77,9 +80,12 @@ def make_polar(packed: Words, rank: object, shape: tuple[int, ...], kind: FloatT
     factor = np.zeros((rows, rank))
     factor[np.tril_indices(*_trapezoid((rows, rank)))] = kind.values(packed)
     _check_exact(factor)
-    turned = np.zeros(shape)
-    turned[:, :rows] = np.eye(rows) - algebra.product(factor, np.ascontiguousarray(factor.T))
-    return kind.rounded(turned)
+    words = np.zeros(shape, kind.word)
+    for start in range(0, rows, BLOCK_ROWS):
+        block = factor[start : start + BLOCK_ROWS]
+        products = algebra.product(block, np.ascontiguousarray(factor.T))
+        words[start : start + len(block), :rows] = kind.rounded(np.eye(len(block), rows, start) - products)
+    return words
 
 
 def _check_exact(factor: Array) -> None:

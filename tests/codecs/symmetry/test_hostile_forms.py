@@ -6,7 +6,10 @@ import contextlib
 import copy
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -385,3 +388,54 @@ def test_newer_recipes_are_told_apart(hidden: FormParts) -> None:
     for read in (decode, expand_container):
         assert "recipe" in str(outcome(read, hidden.container()))
         assert "2 exceeds supported 1" in str(outcome(read, hidden.container()))
+
+
+REFUSE_ALL = """
+import pathlib, resource, sys
+from freebits_codecs import decode
+from freebits_codecs.errors import CodecError
+containers = [path.read_bytes() for path in sorted(pathlib.Path(sys.argv[1]).iterdir())]
+def refuse(container):
+    try:
+        decode(container)
+    except CodecError:
+        return
+    raise SystemExit("not refused")
+refuse(containers[0])
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+limit = used + int(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+for container in containers:
+    refuse(container)
+"""
+
+
+def test_refusing_takes_little_memory(tmp_path: Path) -> None:
+    """Forms that declare gigabytes are refused in a process that may have 160 MiB more than it has."""
+    turn = {"dtype": "F16", "size": 1 << 16, "anchors": [["t", 1]], "reach": 0, "weights": [65536]}
+    turn |= dict.fromkeys(("eigenvalues", "corrections", "positions", "ordinals"), "freebits.p")
+    small = {"freebits.p": ("F16", [0], b""), "freebits.stack": ("U32", [0], b"")}
+    stack = {"prior": "entropy", "part": "freebits.stack", "steps": [turn]}
+    table = {"push": "t", "first": 0, "weights": [65536]}
+    hostile = [
+        made_form([1 << 16, 1 << 16], {"as": "triangle", "part": "freebits.p"}, small),
+        made_form([1 << 16, 1 << 16], {"as": "polar", "rank": 0, "part": "freebits.p"}, small),
+        made_form([1 << 16, 1 << 40], {"as": "polar", "rank": 1 << 16, "part": "freebits.p"}, small),
+        made_form([0, 1 << 47], {"as": "triangle", "part": "freebits.p"}, small),
+        made_form([1 << 47, 0], {"as": "pivots", "axis": 0, "part": "freebits.p", "pivots": "freebits.p"}, small),
+        stacked_form([1, 1 << 16], stack, {**small, "t": ("F16", [1, 1 << 16], bytes(2 << 16))}),
+        stacked_form([1 << 20, 1 << 12], {**stack, "steps": [table]}, small),
+    ]
+    for number, container in enumerate(hostile):
+        (tmp_path / f"{number}.fb").write_bytes(container)
+    command = [sys.executable, "-c", REFUSE_ALL, str(tmp_path), str(160 << 20)]
+    run = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+
+
+def stacked_form(shape: list[int], stack: dict[str, Any], parts: dict[str, tuple[str, list[int], bytes]]) -> bytes:
+    """A container whose only tensor is kept or hidden on a stack."""
+    nbytes = 2 * int(np.prod(shape))
+    head = join_header({"t": {"dtype": "F16", "shape": shape, "data_offsets": [0, nbytes]}})
+    recipe = {"version": 1, "nbytes": len(head) + nbytes, "sha256": "0" * 64, "stack": stack}
+    return FormParts(recipe, {HEAD_PART: ("U8", [len(head)], head), **parts}).container()

@@ -6,10 +6,12 @@ import hashlib
 
 import numpy as np
 import pytest
+import torch
 
 from freebits_codecs import decode
 from freebits_codecs.errors import NotSymmetric
-from freebits_codecs.symmetry.testing import Toy, adapter, rounded
+from freebits_codecs.symmetry import make_variant
+from freebits_codecs.symmetry.testing import Toy, adapter, join_header, rounded, split_header, write_folder
 
 TOY = Toy("opt", size=8, full=10, inner=16, vocabulary=40)
 LAYER = f"{TOY.prefix}layers.0."
@@ -131,6 +133,31 @@ def test_names_that_forms_have_themselves(method, name, variant_of):
     tensors = {**rounded(adapter(2, 6, 20, 20), "F16"), name: ("F16", np.zeros(2, "<u2"))}
     with pytest.raises(NotSymmetric, match=name):
         variant_of(tensors, method)
+
+
+@pytest.mark.parametrize("dtype", ["F8_E8M0", "C64", "F4", "F6_E2M3", "X"])
+def test_dtypes_that_a_variant_cannot_name(dtype, variant_of, tmp_path):
+    """A tensor that is only kept must keep its dtype, too."""
+    folder = write_folder(
+        tmp_path / "source", {**rounded(adapter(2, 6, 20, 20), "F16"), "odd": ("U8", np.zeros(8, "u1"))}
+    )
+    path = folder / "model.safetensors"
+    header, data = split_header(path.read_bytes())
+    header["odd"] |= {"dtype": dtype}
+    path.write_bytes(join_header(header) + data)
+    (tmp_path / "target").mkdir()
+    with pytest.raises(NotSymmetric, match=f"odd is {dtype}, expected one of"):
+        make_variant(folder, tmp_path / "target", "lora-gauge")
+
+
+def test_torch_dtypes_that_a_variant_cannot_name(tmp_path):
+    """Nor may a tensor of a torch file be left out."""
+    tensors = {"w_a_0": torch.ones(2, 8), "w_b_0": torch.ones(8, 2), "odd": torch.ones(3, dtype=torch.complex64)}
+    (tmp_path / "source").mkdir()
+    (tmp_path / "target").mkdir()
+    torch.save(tensors, tmp_path / "source" / "adapter.pt")
+    with pytest.raises(NotSymmetric, match=r"odd is torch\.complex64, expected one of"):
+        make_variant(tmp_path / "source", tmp_path / "target", "lora-gauge")
 
 
 def test_words_of_four_bytes(variant_of):
