@@ -25,9 +25,15 @@ _MLP = re.compile(
     r"^(?P<layer>.*layers\.\d+\.)(?:mlp\.)?(?P<which>fc1|gate_proj|up_proj|fc2|down_proj)\.(?P<what>weight|bias)$"
 )
 _ATTENTION = re.compile(
-    r"^(?P<layer>.*layers\.\d+\.)self_attn\.(?P<which>[qkv]_proj|o_proj|out_proj)\.(?P<what>weight|bias)$"
+    r"^(?P<layer>.*layers\.\d+\.)self_attn\.(?P<which>[qkv]_proj|o_proj|out_proj|dense)\.(?P<what>weight|bias)$"
 )
-_BEHIND = ("fc2", "down_proj", "o_proj", "out_proj")
+_BEHIND = ("fc2", "down_proj", "o_proj", "out_proj", "dense")
+_COMPLETE = (
+    {"fc1", "fc2"},
+    {"gate_proj", "up_proj", "down_proj"},
+    *({"q_proj", "k_proj", "v_proj", behind} for behind in ("o_proj", "out_proj", "dense")),
+)
+"""Weights that a layer's units have shares in. Of other sets, as with fused projections, a share would stay behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +137,11 @@ def _by_layer(tensors: Iterable[str], pattern: re.Pattern[str]) -> dict[str, lis
         match = pattern.match(name)
         if match and not (match["which"] in _BEHIND and match["what"] == "bias"):
             layers.setdefault(match["layer"], []).append(name)
-    return layers
+    return {layer: names for layer, names in layers.items() if _weights(names) in _COMPLETE}
+
+
+def _weights(names: Iterable[str]) -> set[str]:
+    return {name.split(".")[-2] for name in names if name.endswith(".weight")}
 
 
 def _axis(name: str) -> int:
