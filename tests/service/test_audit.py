@@ -94,6 +94,11 @@ def _walk(client: Any, hub: Hub) -> list[tuple[str, str, Callable[[], Any]]]:
         ),
         ("POST", f"{api}/jobs/{{job_id}}/cancel", lambda: client.post(f"/jobs/{_only_job(hub)}/cancel")),
         ("POST", f"{api}/jobs/{{job_id}}/retry", lambda: client.post(f"/jobs/{_only_job(hub)}/retry")),
+        (
+            "POST",
+            f"{path}/variants",
+            lambda: client.post(f"/repos/{repo}/variants", json={"method": "gauge-polar"}),
+        ),
         ("DELETE", path, lambda: client.request("DELETE", f"/repos/{repo}")),
         ("POST", f"{path}/undelete", lambda: client.post(f"/repos/{repo}/undelete", json={})),
         ("DELETE", f"{api}/users/{{name}}", lambda: client.request("DELETE", "/users/carl")),
