@@ -17,6 +17,7 @@ from freebits_codecs.symmetry.slicing import SlicingOptions, load, read_tokenize
 STORIES = Path(__file__).parents[1] / "data" / "checkpoints" / "stories260k-bf16"
 METHODS = ("bits-back", "gauge-polar", "gauge-triangular")
 RANK, WIDTH = 64, 256
+TOKENS = list(range(1, 100))
 Cli = Callable[..., tuple[int, str, str]]
 
 
@@ -37,16 +38,18 @@ def test_variants_are_made_listed_pulled_and_run(
     monkeypatch.setenv("FREEBITS_ENDPOINT", own_hub.endpoint)
     assert cli("push", sliced, "admin/sliced")[0] == 0
     source = load(sliced, dtype=torch.float32)
-    expected = source.logits(range(1, 100))
+    expected = source.logits(TOKENS)
     for method in METHODS:
-        status, _, err = cli("variant", "create", "admin/sliced", "--method", method, "--wait")
+        inputs = f"token_ids={TOKENS}"
+        status, _, err = cli("variant", "create", "admin/sliced", "--method", method, "--set", inputs, "--wait")
         assert status == 0, err
         assert cli("pull", "admin/sliced", "--revision", method, "-o", home / method)[0] == 0
         pulled = load(home / method, dtype=torch.float32)
-        found = pulled.logits(range(1, 100))
+        found = pulled.logits(TOKENS)
         error = (found - expected).abs().max() / expected.square().mean().sqrt()
         report = json.loads((home / method / "freebits-report.json").read_text())
         assert 0 < error < 3e-3
+        assert report["logits"]["tokens"] == len(TOKENS)
         assert 0 < report["logits"]["max_relative_error"] < 3e-3
         assert report["bytes"]["saved"] > 0
         assert (found.argmax(-1) == expected.argmax(-1)).float().mean() > 0.9

@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, TypeAlias
 
 from freebits.cli import variants
+from freebits.cli.argument_types import assignment
 
 if TYPE_CHECKING:
     _Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -25,6 +26,8 @@ def add_variant_commands(commands: _Commands, *parents: argparse.ArgumentParser)
     create.add_argument("--method", required=True, metavar="METHOD", help=f"one of {', '.join(METHODS)}")
     create.add_argument("--revision", help="branch, tag or commit to make it of (default: the repo's default branch)")
     create.add_argument("--to", metavar="BRANCH", help="branch to put it on, made if absent (default: the method)")
+    text = "parameter of the method, its value as JSON: prior, token_ids, max_error (docs/symmetry.md); repeatable"
+    create.add_argument("--set", type=assignment, action="append", default=[], metavar="NAME=VALUE", help=text)
     create.add_argument("--wait", action="store_true", help="return when it is made; fails when it cannot be")
     create.set_defaults(run=variants.create)
 

@@ -22,7 +22,7 @@ _HEADER = ("branch", "method", "source", "commit", "state", "before", "after", "
 def create(options: Namespace) -> int:
     """`freebits variant create NAMESPACE/NAME --method METHOD`"""
     with connect(options) as hub:
-        job = hub.create_variant(options.repo, options.method, options.revision, options.to)
+        job = hub.create_variant(options.repo, options.method, options.revision, options.to, dict(options.set))
         if options.wait:
             job = _wait(hub, job, options)
     assert job.variant is not None

@@ -6,29 +6,39 @@ The names are those of the codecs, which are imported only where variants are ma
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from ..errors import InvalidRequest
 from ..schemas import Request
 
-
-class NoParameters(Request):
-    """A method that has nothing to choose."""
+MAX_TOKEN_ID = (1 << 31) - 1
 
 
-class BitsBackParameters(Request):
+class SlicedParameters(Request):
+    """Methods for sliced models. `token_ids` are what the report compares logits on; a few of its own without."""
+
+    token_ids: list[Annotated[int, Field(ge=0, le=MAX_TOKEN_ID)]] | None = Field(None, min_length=1, max_length=4096)
+
+
+class BitsBackParameters(SlicedParameters):
     """`prior` is what the hidden values are coded under: measured, or 16 bits per float as in the paper's estimate."""
 
     prior: Literal["entropy", "words"] = "entropy"
 
 
+class LoraParameters(Request):
+    """`max_error`: how much a pair's rounding may add, over what storing the adapter already did to it."""
+
+    max_error: float = Field(1.0, gt=0, le=100)
+
+
 METHODS: Mapping[str, type[Request]] = {
     "bits-back": BitsBackParameters,
-    "gauge-polar": NoParameters,
-    "gauge-triangular": NoParameters,
-    "lora-gauge": NoParameters,
+    "gauge-polar": SlicedParameters,
+    "gauge-triangular": SlicedParameters,
+    "lora-gauge": LoraParameters,
 }
 
 
@@ -39,7 +49,7 @@ def checked_parameters(method: str, parameters: Mapping[str, Any]) -> dict[str, 
         names = ", ".join(METHODS)
         raise InvalidRequest(f"there is no method {method!r}; choose one of {names}", method=method)
     try:
-        return known.model_validate(parameters).model_dump(mode="json")
+        return known.model_validate(parameters).model_dump(mode="json", exclude_none=True)
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])[:100]
