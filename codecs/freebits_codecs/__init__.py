@@ -5,13 +5,14 @@
 """
 
 from freebits_codecs.container.reader import BytesSource, ContainerReader, FileSource, RangeSource
-from freebits_codecs.container.records import CHUNK_NBYTES, MEDIA_TYPE, is_container
+from freebits_codecs.container.records import CHUNK_NBYTES, MEDIA_TYPE, SYMMETRIC_MEDIA_TYPE, is_container
 from freebits_codecs.container.writer import EncodeSummary
 from freebits_codecs.files import DecodeSummary, decode, decode_file, encode, encode_file
 
 __all__ = [
     "CHUNK_NBYTES",
     "MEDIA_TYPE",
+    "SYMMETRIC_MEDIA_TYPE",
     "BytesSource",
     "ContainerReader",
     "DecodeSummary",

@@ -26,6 +26,9 @@ from freebits_codecs.errors import (
 MAGIC = b"\x89FBIT\r\n\x1a"
 VERSION = 1
 MEDIA_TYPE = "application/vnd.freebits"
+SYMMETRIC_MEDIA_TYPE = "application/vnd.freebits.symmetric"
+"""A container whose original is a symmetric form: a type of its own, for nobody to get it unawares."""
+
 CHUNK_NBYTES = 1 << 20
 """The window of the original file that is decodable alone, as the encoder chooses it."""
 

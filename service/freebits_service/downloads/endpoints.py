@@ -9,16 +9,14 @@ from urllib.parse import quote
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from freebits_codecs import MEDIA_TYPE
-
 from ..blobs.store import ObjectReader
 from ..context import Hub
 from ..http_context import Caller, HubDep, Segment
 from ..mirror.fetch import Fetch
 from ..mirror.reading import answer_arriving, joined
-from .locate import Located, Representation, answer_for, cache_control, content_type, locate
+from .locate import Located, Representation, Wanted, answer_for, cache_control, content_type, locate
 from .pace import Pace
-from .ranges import ByteRange, accepts, matches_none, parse_range, range_applies
+from .ranges import ByteRange, matches_none, parse_range, range_applies
 from .redirect import presign, redirect_headers, redirector
 from .sending import look_twice, send_pieces
 from .stream import Piece, pieces
@@ -72,9 +70,9 @@ async def serve(request: Request, hub: Hub, find: Callable[[], Located], more: M
 async def _answer(
     request: Request, hub: Hub, find: Callable[[], Located], more: MoreHeaders, located: Located
 ) -> Response:
-    wants_container = accepts(request.headers.get("accept"), MEDIA_TYPE)
-    answer = answer_for(located, wants_container)
-    headers = {**_headers(located, answer, wants_container), **more(located)}
+    wanted = Wanted.of(request.headers.get("accept"))
+    answer = answer_for(located, wanted)
+    headers = {**_headers(located, answer, wanted), **more(located)}
     if matches_none(request.headers.get("if-none-match"), answer.etag):
         return Response(status_code=304, headers=headers)
     if request.method == "HEAD":
@@ -130,12 +128,12 @@ def _describe_span(headers: dict[str, str], answer: Representation, requested: B
     return 206
 
 
-def _headers(located: Located, answer: Representation, wants_container: bool) -> dict[str, str]:
+def _headers(located: Located, answer: Representation, wanted: Wanted) -> dict[str, str]:
     kind = content_type(located.path, answer)
     disposition = "inline" if kind.startswith(("text/plain", "image/", "application/json")) else "attachment"
     return {
         "Accept-Ranges": "bytes",
-        "Cache-Control": cache_control(located, answer, wants_container),
+        "Cache-Control": cache_control(located, answer, wanted),
         "Content-Disposition": f"{disposition}; filename*=UTF-8''{quote(located.file_name(answer), safe='')}",
         "Content-Security-Policy": "default-src 'none'; sandbox",
         "Content-Type": kind,

@@ -7,7 +7,7 @@ from typing import Literal
 
 from sqlalchemy.orm import Session
 
-from freebits_codecs import MEDIA_TYPE
+from freebits_codecs import MEDIA_TYPE, SYMMETRIC_MEDIA_TYPE
 
 from ..accounts.principal import Principal, require_user
 from ..context import Hub
@@ -18,6 +18,7 @@ from ..models import Blob, Repo
 from ..names import check_path, is_commit_id
 from ..repos.operations import readable_repo, resolve_revision
 from ..trees.queries import find_file
+from .ranges import accepts
 
 YEAR_S = 365 * 86400
 
@@ -59,6 +60,7 @@ class Representation:
     form: Literal["raw", "decoded", "container", "expanded"]
     nbytes: int
     etag: str
+    media_type: str | None = None
 
 
 def locate(
@@ -88,51 +90,59 @@ def _awaited_by(session: Session, repo: Repo, blob: Blob) -> AwaitedBy | None:
     return AwaitedBy(repo.id, Address(repo.kind, repo.namespace, repo.name))
 
 
-def answer_for(located: Located, wants_container: bool) -> Representation:
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Containers that the client can make sense of. Symmetric forms have a type of their own: they are not the file."""
+
+    container: bool = False
+    symmetric: bool = False
+
+    @staticmethod
+    def of(accept: str | None) -> Wanted:
+        """What an Accept header names."""
+        return Wanted(accepts(accept, MEDIA_TYPE), accepts(accept, SYMMETRIC_MEDIA_TYPE))
+
+    @property
+    def any(self) -> bool:
+        return self.container or self.symmetric
+
+
+def answer_for(located: Located, wanted: Wanted) -> Representation:
     """What is sent for a file: the plain bytes as they come if they are awaited. Raises BlobDamaged."""
     if located.awaited_by is not None:
         return Representation("", "raw", located.blob.nbytes, f'"{located.blob.sha256}"')
-    return represent(located.blob, wants_container)
+    return represent(located.blob, wanted)
 
 
-def represent(blob: Blob, wants_container: bool) -> Representation:
-    """The container for who asks for it and when there is one; the plain bytes otherwise. Raises BlobDamaged.
-
-    A container that holds a symmetric form is nobody's to get: what it decodes to is not the file.
-    """
+def represent(blob: Blob, wanted: Wanted) -> Representation:
+    """The container for who asks for one of its kind, the plain bytes otherwise. Raises BlobDamaged."""
     if blob.damaged_at is not None:
         raise BlobDamaged(blob.sha256)
+    etag = f'"{blob.sha256}"'
     if blob.container_key is None:
         assert blob.raw_key is not None, f"blob {blob.sha256} has neither raw bytes nor a container"
-        return Representation(blob.raw_key, "raw", blob.nbytes, f'"{blob.sha256}"')
-    if blob.symmetric:
-        return Representation(blob.container_key, "expanded", blob.nbytes, f'"{blob.sha256}"')
-    if wants_container:
-        return Representation(
-            blob.container_key,
-            "container",
-            blob.stored_nbytes,
-            f'"fb-{blob.container_sha256}"',
-        )
-    return Representation(blob.container_key, "decoded", blob.nbytes, f'"{blob.sha256}"')
+        return Representation(blob.raw_key, "raw", blob.nbytes, etag)
+    if wanted.symmetric if blob.symmetric else wanted.container:
+        media_type = SYMMETRIC_MEDIA_TYPE if blob.symmetric else MEDIA_TYPE
+        stored_etag = f'"fb-{blob.container_sha256}"'
+        return Representation(blob.container_key, "container", blob.stored_nbytes, stored_etag, media_type)
+    return Representation(blob.container_key, "expanded" if blob.symmetric else "decoded", blob.nbytes, etag)
 
 
-def cache_control(located: Located, answer: Representation, wants_container: bool) -> str:
+def cache_control(located: Located, answer: Representation, wanted: Wanted) -> str:
     """What was asked for by commit never changes; the rest is revalidated (cheaply, by its ETag).
 
     Somebody who asked for a container that is not there yet should get it later, so that answer is
     revalidated too.
     """
-    if not located.by_commit or (wants_container and answer.form != "container"):
+    if not located.by_commit or (wanted.any and answer.form != "container"):
         return "no-cache" if located.is_public else "private, no-cache"
     return f"{'public' if located.is_public else 'private'}, max-age={YEAR_S}, immutable"
 
 
 def content_type(path: str, answer: Representation) -> str:
     """A type that no browser executes: a short list of harmless ones, bytes for everything else (HTML, SVG, ...)."""
-    if answer.form == "container":
-        return MEDIA_TYPE
-    return _HARMLESS.get(path.rpartition(".")[2].lower(), "application/octet-stream")
+    return answer.media_type or _HARMLESS.get(path.rpartition(".")[2].lower(), "application/octet-stream")
 
 
 _HARMLESS = {

@@ -18,7 +18,7 @@ from ..accounts.grants import Grant, Grants
 from ..accounts.principal import Principal
 from ..blobs.store import ObjectReader
 from ..context import Hub
-from ..downloads.locate import represent
+from ..downloads.locate import Wanted, represent
 from ..downloads.pace import Pace
 from ..downloads.ranges import ByteRange, parse_range
 from ..downloads.sending import look_twice, send_pieces
@@ -101,7 +101,7 @@ def _granted(request: Request, signed: str) -> tuple[Principal, Grant]:
 
 
 async def _send(request: Request, hub: Hub, number: int, blob: Blob) -> Response:
-    answer = represent(blob, wants_container=False)
+    answer = represent(blob, Wanted())
     if not 0 <= number < xorb_count(blob.nbytes):
         raise PathNotFound(f"xorb {number}", blob.sha256)
     xorb = xorb_of(blob.nbytes, number)

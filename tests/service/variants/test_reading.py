@@ -14,7 +14,8 @@ from hf_client import HfClient
 from inline_encoder import InlineEncoder
 from variant_asking import METHOD, SOURCE, ask, run_variant
 
-from freebits_codecs import MEDIA_TYPE
+from freebits_codecs import MEDIA_TYPE, SYMMETRIC_MEDIA_TYPE, BytesSource
+from freebits_codecs.symmetry import expand
 from freebits_service.blobs.queries import find_blob
 from freebits_service.context import Hub
 from freebits_service.expansions import operations as expansions
@@ -245,3 +246,24 @@ class Dying:
     def perform(self, _store: object, _tell: object) -> None:
         """As when memory runs out."""
         os.abort()
+
+
+def test_the_container_is_given_by_its_own_type_only(
+    make_filled: Callable[..., tuple[Hub, Any, str]], counted: list[str], inline: None, tmp_path: Path
+) -> None:
+    """Nobody is made to expand it then; and what it is expanded to is the file."""
+    _, client, repo = make_filled()
+    own = {"Accept": SYMMETRIC_MEDIA_TYPE}
+    answer = client.resolve(repo, PATH, METHOD, headers=own)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, SYMMETRIC_MEDIA_TYPE)
+    assert answer.headers["etag"].startswith('"fb-')
+    assert counted == []
+    expanded_to = expand(BytesSource(answer.content), tmp_path / "plain")
+    assert expanded_to.sha256 == answer.headers["x-freebits-sha256"]
+    part = client.resolve(repo, PATH, METHOD, headers={**own, "Range": "bytes=8-15"})
+    assert (part.status_code, part.content) == (206, answer.content[8:16])
+    plain = client.resolve(repo, PATH, METHOD, headers={"Accept": MEDIA_TYPE})
+    assert plain.headers["content-type"] == "application/octet-stream"
+    assert hashlib.sha256(plain.content).hexdigest() == expanded_to.sha256
+    unencoded = client.resolve(repo, PATH, "main", headers=own)
+    assert unencoded.headers["content-type"] == "application/octet-stream"
