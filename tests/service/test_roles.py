@@ -60,6 +60,7 @@ def test_what_members_may(people: dict[str, Any], who: str) -> None:
 
 def _invisible_to(client: Any, openapi: dict[str, Any]) -> None:
     bodies = {
+        "NewVariant": {"method": "gauge-polar"},
         "NewUpload": {"sha256": DIGEST, "nbytes": 1, "stored_nbytes": 1, "stored_sha256": DIGEST},
         "NewCommit": {"parent": None, "message": "m", "operations": []},
         "NewRef": {"type": "tag", "name": "v", "target": "main"},

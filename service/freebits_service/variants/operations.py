@@ -37,10 +37,10 @@ def ask(hub: Hub, caller: Principal, namespace: str, name: str, body: schemas.Ne
     Raises InvalidRequest, InvalidName, RevisionNotFound, RefExists, NotAVariantBranch, NotLossless, and what access
     raises.
     """
-    parameters = checked_parameters(body.method, body.parameters)
 
     def attempt(session: Session) -> tuple[schemas.Job, bool]:
         repo = repos.writable_repo(session, caller, namespace, name)
+        parameters = checked_parameters(body.method, body.parameters)  # strangers are told of no repo before that
         source = repos.resolve_revision(session, repo, body.revision or repo.default_branch)
         branch = body.to or body.method
         _require_lossless(session, repo, source)
