@@ -40,7 +40,7 @@ def ask(hub: Hub, caller: Principal, namespace: str, name: str, body: schemas.Ne
 
     def attempt(session: Session) -> tuple[schemas.Job, bool]:
         repo = repos.writable_repo(session, caller, namespace, name)
-        parameters = checked_parameters(body.method, body.parameters)  # strangers are told of no repo before that
+        parameters = checked_parameters(body.method, body.parameters)  # after access: a stranger learns nothing
         source = repos.resolve_revision(session, repo, body.revision or repo.default_branch)
         branch = body.to or body.method
         _require_lossless(session, repo, source)
