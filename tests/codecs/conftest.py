@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -83,3 +86,39 @@ def small(request: pytest.FixtureRequest) -> tuple[bytes, bytes]:
 def small_with_digest(request: pytest.FixtureRequest) -> tuple[bytes, bytes]:
     """(original, container) for each kind that has chunks; with a digest."""
     return SMALL.originals[request.param][0], SMALL.container(request.param, sha256=True)
+
+
+REFUSE_ALL = """
+import io, pathlib, resource, sys
+from freebits_codecs import decode, decode_file
+from freebits_codecs.errors import CodecError
+containers = [path.read_bytes() for path in sorted(pathlib.Path(sys.argv[1]).iterdir())]
+def refuse(container):
+    for read in (decode, lambda c: decode_file(io.BytesIO(c), io.BytesIO())):
+        try:
+            read(container)
+        except CodecError:
+            continue
+        raise SystemExit("not refused")
+refuse(containers[0])
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+limit = used + int(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+for container in containers:
+    refuse(container)
+"""
+MORE_NBYTES = 160 << 20
+
+
+@pytest.fixture
+def refuse_in_little_memory(tmp_path: Path) -> Callable[[Sequence[bytes]], None]:
+    """Has containers decoded, as bytes and as files, in a process that may have 160 MiB more than it has."""
+
+    def refuse(containers: Sequence[bytes]) -> None:
+        for number, container in enumerate(containers):
+            (tmp_path / f"{number:02}").write_bytes(container)
+        command = [sys.executable, "-c", REFUSE_ALL, str(tmp_path), str(MORE_NBYTES)]
+        run = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert run.returncode == 0, run.stderr
+
+    return refuse
