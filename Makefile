@@ -94,7 +94,7 @@ bench-workers: $(VENV)/.minilm  ## jobs/s and statements per job with 1 and 2 wo
 	$(BIN)/python tests/bench/bench_workers.py
 
 golden: setup  ## write golden containers of the current format version; never overwrites
-	-$(BIN)/python tests/golden/make.py
+	$(BIN)/python tests/golden/make.py
 	$(BIN)/python tests/golden/make_symmetric.py
 
 sanitize: setup  ## codec tests under AddressSanitizer and UndefinedBehaviorSanitizer
