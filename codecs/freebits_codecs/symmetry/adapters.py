@@ -6,12 +6,11 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from freebits_codecs.errors import NotSymmetric
-from freebits_codecs.symmetry.bits_back import HidingStack
+from freebits_codecs.symmetry.bits_back import HidingStack, Outcome
 from freebits_codecs.symmetry.checkpoint import Checkpoint
 from freebits_codecs.symmetry.floats import Array
 from freebits_codecs.symmetry.form import Parts
@@ -60,7 +59,7 @@ def _pairs(checkpoint: Checkpoint) -> Iterator[Pair]:
 
 def adapter_bits_back(
     pairs: list[Pair], turner: Turner, parts: Parts, prior: str, done: Callable[[int], None]
-) -> tuple[HidingStack, dict[str, Any]]:
+) -> Outcome:
     """Turn every pair by a rotation popped off the stack and hide its B; the first ones give the bits."""
     source, algebra = turner.source, turner.algebra
     stack = HidingStack(prior, algebra, parts)
@@ -70,7 +69,7 @@ def adapter_bits_back(
             turner.keep(pair.b)
         stack.offer(pair.b, source.float_type(pair.b), partial(turner.stored, pair.b))
         done(source.nbytes(pair.a) + source.nbytes(pair.b))
-    return stack, {"stack": stack.finish()}
+    return stack.finish({"pairs": len(pairs)})
 
 
 def _turn_pair(stack: HidingStack, pair: Pair, turner: Turner) -> bool:

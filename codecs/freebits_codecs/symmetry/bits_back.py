@@ -22,7 +22,7 @@ from freebits_codecs.symmetry.algebra import Algebra
 from freebits_codecs.symmetry.bit_stack import BitStack
 from freebits_codecs.symmetry.corrections import Corrections
 from freebits_codecs.symmetry.floats import FLOAT_TYPES, Array, FloatType, Words
-from freebits_codecs.symmetry.form import Parts
+from freebits_codecs.symmetry.form import Parts, Recipe
 from freebits_codecs.symmetry.priors import PRIORS, WORD_NBITS, EntropyPrior, Prior, WordPrior
 from freebits_codecs.symmetry.rotations import (
     Eigenvalues,
@@ -68,6 +68,16 @@ class Gain:
 
 
 @dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a method made of the tensors: those it hid, and how to make them again."""
+
+    hidden: list[str]
+    recipe: Recipe
+    facts: dict[str, Any]
+    gain: Gain | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Offer:
     """A tensor that may be hidden; `words()` are its final values."""
 
@@ -90,11 +100,6 @@ class HidingStack:
     _stack: BitStack = field(default_factory=BitStack)
     _steps: list[Record] = field(default_factory=list)
     _offers: list[Offer] = field(default_factory=list)
-
-    @property
-    def hidden(self) -> list[str]:
-        """Names of what was pushed."""
-        return [step["push"] for step in self._steps if "push" in step]
 
     def offer(self, name: str, kind: FloatType, words: Callable[[], Words]) -> None:
         """Let a tensor be hidden from now on: it has its final values, and no turn that comes has it as an anchor."""
@@ -135,8 +140,8 @@ class HidingStack:
         self.gain.eigenvalue_bits += 8 * popped.eigenvalues.nbytes
         return rotation
 
-    def finish(self) -> Record:
-        """Store the stack as a part; the recipe's entry. Raises NotSymmetric when nothing was turned."""
+    def finish(self, facts: dict[str, Any]) -> Outcome:
+        """Store the stack as a part. Raises NotSymmetric when nothing was turned."""
         if not self.gain.turns:
             raise NotSymmetric(
                 f"none of {self.gain.places} rotations would give back more bits than it costs",
@@ -147,7 +152,9 @@ class HidingStack:
             part = self.parts.add("stack", _stack_as_words(self._stack, kind.width).astype(kind.word), kind.name)
         else:
             part = self.parts.add("stack", self._stack.words())
-        return {"prior": self.prior_name, "part": part, "steps": self._steps}
+        hidden = [step["push"] for step in self._steps if "push" in step]
+        record = {"prior": self.prior_name, "part": part, "steps": self._steps}
+        return Outcome(hidden, {"stack": record}, {"prior": self.prior_name, **facts}, self.gain)
 
     def _fill(self, nbits: int, kind: FloatType) -> bool:
         """Hide offered tensors of that dtype, the last first, until there are `nbits` bits; whether there are."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import math
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +20,7 @@ from freebits_codecs.formats import read_layout
 from freebits_codecs.formats.layout import Tensor
 from freebits_codecs.formats.safetensors import MAX_HEADER_NBYTES
 from freebits_codecs.symmetry.floats import FLOAT_TYPES, Array, FloatType, Words
-from freebits_codecs.symmetry.safetensors_file import METADATA
+from freebits_codecs.symmetry.safetensors_file import METADATA, Described
 
 _SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 INDEX_SUFFIX = ".index.json"
@@ -46,14 +45,11 @@ class Checkpoint(AbstractContextManager["Checkpoint"]):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.paths = _weight_files(folder)
-        self._files: list[BinaryIO] = []
         self._stored: dict[str, _Stored] = {}
-        try:
+        with ExitStack() as opened:
             for path in self.paths:
-                self._add(path)
-        except BaseException:
-            self.close()
-            raise
+                self._add(path, opened)
+            self._files = opened.pop_all()
 
     def names(self) -> Iterator[str]:
         """Names in the order of the files."""
@@ -70,8 +66,11 @@ class Checkpoint(AbstractContextManager["Checkpoint"]):
         return self._stored[name].dtype
 
     def nbytes(self, name: str) -> int:
-        stored = self._stored[name]
-        return math.prod(stored.shape) * DTYPES[stored.dtype].itemsize
+        return Described(name, self.dtype(name), self.shape(name)).nbytes
+
+    def described(self) -> list[Described]:
+        """All tensors, for a file that is to hold them."""
+        return [Described(name, stored.dtype, stored.shape) for name, stored in self._stored.items()]
 
     def raw(self, name: str) -> bytes | memoryview:
         """The bytes of a tensor, as stored."""
@@ -99,31 +98,27 @@ class Checkpoint(AbstractContextManager["Checkpoint"]):
             raise NotSymmetric(f"{name} holds NaN or infinity", "repair the checkpoint or leave it as it is")
         return kind.values(words)
 
-    def close(self) -> None:
-        for file in self._files:
-            file.close()
-
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        self._files.close()
 
-    def _add(self, path: Path) -> None:
+    def _add(self, path: Path, opened: ExitStack) -> None:
         is_torch = path.suffix != ".safetensors" and importlib.util.find_spec("torch") is not None
-        for name, stored in _torch_tensors(path) if is_torch else self._file_tensors(path):
+        for name, stored in _torch_tensors(path) if is_torch else _file_tensors(path, opened):
             if name in self._stored:
                 raise NotSymmetric(f"{name} is in two files of {self.folder.name}", "keep one of them")
             self._stored[name] = stored
 
-    def _file_tensors(self, path: Path) -> Iterator[tuple[str, _Stored]]:
-        """Tensors that lie in the file in one piece, in C order; torch is not needed to read those."""
-        file = path.open("rb")
-        self._files.append(file)
-        if path.suffix == ".safetensors":
-            _check_dtypes(file)
-        layout = read_layout(file)
-        for tensor in layout.tensors if layout else ():
-            yield tensor.name, _Stored(tensor.dtype, tensor.shape, partial(_read, file, tensor))
+
+def _file_tensors(path: Path, opened: ExitStack) -> Iterator[tuple[str, _Stored]]:
+    """Tensors that lie in the file in one piece, in C order; torch is not needed to read those."""
+    file = opened.enter_context(path.open("rb"))
+    if path.suffix == ".safetensors":
+        _check_dtypes(file)
+    layout = read_layout(file)
+    for tensor in layout.tensors if layout else ():
+        yield tensor.name, _Stored(tensor.dtype, tensor.shape, partial(_read, file, tensor))
 
 
 def _check_dtypes(file: BinaryIO) -> None:
@@ -181,12 +176,3 @@ def _weight_files(folder: Path) -> list[Path]:
 def index_files(folder: Path) -> list[Path]:
     """The files that say which shard holds which tensor."""
     return sorted(folder.glob(f"*{INDEX_SUFFIX}"))
-
-
-def read_json(path: Path) -> dict[str, object]:
-    """A JSON object, {} when the file is absent or is none."""
-    try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

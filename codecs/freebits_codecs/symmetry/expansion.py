@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import re
 import shutil
@@ -19,24 +18,23 @@ from freebits_codecs.container.reader import ContainerReader, RangeSource
 from freebits_codecs.container.records import SYMMETRIC
 from freebits_codecs.dtype import DTYPES
 from freebits_codecs.errors import CannotReproduce, CorruptContainer, LimitExceeded, UnsupportedFormat
+from freebits_codecs.formats.layout import Tensor
+from freebits_codecs.formats.safetensors import MAX_HEADER_NBYTES
 from freebits_codecs.symmetry.algebra import Algebra, open_algebra
 from freebits_codecs.symmetry.bits_back import reveal
 from freebits_codecs.symmetry.floats import FLOAT_TYPES, FloatType, Words
 from freebits_codecs.symmetry.form import HEAD_PART, PART_PREFIX, RECIPE_KEY, RECIPE_VERSION, Recipe
+from freebits_codecs.symmetry.form_header import json_object, parse_header, read_entries, whole_number
 from freebits_codecs.symmetry.lora_gauge import PIVOTS, unpack_pivots
 from freebits_codecs.symmetry.polar import POLAR, make_polar
-from freebits_codecs.symmetry.safetensors_file import METADATA, Entry
+from freebits_codecs.symmetry.safetensors_file import METADATA
 from freebits_codecs.symmetry.triangular import TRIANGLE, unpack_triangle
 
-MAX_HEADER_NBYTES = 100_000_000
 MAX_ROWS = 1 << 16
 """Rows of a matrix that is made again, or its pivots; their square is allocated."""
 
 MAX_GROWTH = 64
 """A file is at most this many times as long as its form: matrices grow at most from nothing to all."""
-
-MAX_DIMENSIONS = 64
-"""Of a tensor, as in torch."""
 
 _COPY_NBYTES = 8 << 20
 
@@ -98,7 +96,7 @@ class OpenForm:
         self._window, self._window_start = b"", 0
         header, self._data_start = _read_header(reader)
         self.recipe = _read_recipe(header)
-        self.entries = _entries(header, self._data_start, reader.nbytes)
+        self.entries = read_entries(header, self._data_start, reader.nbytes)
         self.nbytes: int = self.recipe["nbytes"]
         self.sha256: str = self.recipe["sha256"]
         if self.nbytes > MAX_GROWTH * reader.nbytes:
@@ -106,10 +104,10 @@ class OpenForm:
         self.plain_head = self.part(HEAD_PART, "U8").tobytes()
         if int.from_bytes(self.plain_head[:8], "little") != len(self.plain_head) - 8:
             raise CorruptContainer("head of a plain file", found=len(self.plain_head), expected="8 bytes and a header")
-        self.plain = _entries(_parse_header(self.plain_head[8:]), len(self.plain_head), self.nbytes)
+        self.plain = read_entries(parse_header(self.plain_head[8:]), len(self.plain_head), self.nbytes)
         self._check_kept()
 
-    def copy(self, entry: Entry, file: IO[bytes]) -> None:
+    def copy(self, entry: Tensor, file: IO[bytes]) -> None:
         """A kept tensor to its place in the plain file."""
         at = self.entries[entry.name]
         file.seek(entry.start)
@@ -129,9 +127,9 @@ class OpenForm:
 
     def _all_made(self, algebra: Algebra) -> Iterator[tuple[str, Words]]:
         if "stack" in self.recipe:
-            yield from reveal(_object(self.recipe["stack"], "stack"), self, algebra)
-        for name, step in _object(self.recipe.get("made", {}), "made").items():
-            yield name, self._make(name, _object(step, "step"), algebra)
+            yield from reveal(json_object(self.recipe["stack"], "stack"), self, algebra)
+        for name, step in json_object(self.recipe.get("made", {}), "made").items():
+            yield name, self._make(name, json_object(step, "step"), algebra)
 
     def part(self, name: object, *dtypes: str) -> Words:
         """A part of one of these dtypes, as words."""
@@ -195,7 +193,7 @@ class OpenForm:
             self._window = self._reader.read(self._window_start, -(-stop // step) * step)
         return self._window[start - self._window_start : stop - self._window_start]
 
-    def _entry(self, name: object) -> Entry:
+    def _entry(self, name: object) -> Tensor:
         entry = self.entries.get(name) if isinstance(name, str) else None
         if entry is None:
             raise CorruptContainer("tensor of a form", found=repr(name)[:80], expected="one of those in its header")
@@ -218,84 +216,23 @@ def _read_header(reader: ContainerReader) -> tuple[dict[str, Any], int]:
     nbytes = int.from_bytes(reader.read(0, 8), "little")
     if nbytes > min(MAX_HEADER_NBYTES, reader.nbytes):
         raise LimitExceeded("header of a form", found=nbytes, limit=min(MAX_HEADER_NBYTES, reader.nbytes))
-    return _parse_header(reader.read(8, 8 + nbytes)), 8 + nbytes
-
-
-def _parse_header(text: bytes | str) -> dict[str, Any]:
-    """A JSON object; no object in it may have a key twice. Raises CorruptContainer."""
-    try:
-        whole = text if isinstance(text, str) else text.decode()
-        return _object(json.loads(whole, object_pairs_hook=_without_repetition), "header")
-    except (ValueError, RecursionError) as error:
-        raise CorruptContainer("header of a form", found=str(error)[:80], expected="JSON") from None
-
-
-def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) != len(pairs):
-        raise ValueError("a key that is there twice")
-    return values
+    return parse_header(reader.read(8, 8 + nbytes)), 8 + nbytes
 
 
 def _read_recipe(header: dict[str, Any]) -> Recipe:
-    metadata = _object(header.get(METADATA, {}), METADATA)
+    metadata = json_object(header.get(METADATA, {}), METADATA)
     text = metadata.get(RECIPE_KEY)
     if not isinstance(text, str) or len(metadata) != 1:
         raise CorruptContainer("metadata of a form", found=str(list(metadata))[:80], expected=f"{RECIPE_KEY}, a text")
-    recipe = _parse_header(text)
-    version = _integer(recipe.get("version"))
+    recipe = parse_header(text)
+    version = whole_number(recipe.get("version"))
     if version > RECIPE_VERSION:
         raise UnsupportedFormat(found=version, supported=RECIPE_VERSION, what="recipe version")
     sha256 = recipe.get("sha256")
     is_digest = isinstance(sha256, str) and re.fullmatch("[0-9a-f]{64}", sha256)
-    if version < 1 or _integer(recipe.get("nbytes")) < 0 or not is_digest:
+    if version < 1 or whole_number(recipe.get("nbytes")) < 0 or not is_digest:
         raise CorruptContainer("recipe of a form", found=version, expected="a version, a length and a SHA-256")
     return recipe
-
-
-def _entries(header: dict[str, Any], data_start: int, nbytes: int) -> dict[str, Entry]:
-    """The tensors of a safetensors header; they must follow each other and fill the file."""
-    entries, at = {}, data_start
-    for name, value in header.items():
-        if name == METADATA:
-            continue
-        entry = _object(value, name)
-        dtype, shape, offsets = entry.get("dtype"), _integers(entry.get("shape")), _integers(entry.get("data_offsets"))
-        if type(dtype) is not str or dtype not in DTYPES or shape is None or offsets is None or len(offsets) != 2:
-            raise CorruptContainer(
-                f"entry of {name[:80]}", found=repr(dtype)[:80], expected="dtype, shape and data_offsets"
-            )
-        start, stop = data_start + offsets[0], data_start + offsets[1]
-        if start != at or stop - start != math.prod(shape) * DTYPES[dtype].itemsize:
-            raise CorruptContainer(
-                f"offsets of {name[:80]}", found=str(offsets)[:80], expected=f"from {at - data_start} on, no hole"
-            )
-        entries[name] = Entry(name, dtype, tuple(shape), start, stop)
-        at = stop
-    if at != nbytes:
-        raise CorruptContainer("length of a safetensors file", found=nbytes, expected=at)
-    return entries
-
-
-def _object(value: object, what: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise CorruptContainer(f"{what[:80]} of a form", found=type(value).__name__, expected="a JSON object")
-    return value
-
-
-def _integer(value: object) -> int:
-    return value if type(value) is int else -1
-
-
-def _integers(value: object) -> list[int] | None:
-    """A short list of whole numbers that can be lengths, None for anything else."""
-    if (
-        isinstance(value, list)
-        and len(value) <= MAX_DIMENSIONS
-        and all(0 <= _integer(item) < 1 << 48 for item in value)
-    ):
-        return value
-    return None
 
 
 def _digest(file: IO[bytes]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from freebits_codecs.container.records import SYMMETRIC
 from freebits_codecs.errors import NotSymmetric
 from freebits_codecs.files import encode_file
-from freebits_codecs.symmetry.safetensors_file import METADATA, Described, Entry, SafetensorsFile, lay_out
+from freebits_codecs.formats.layout import Tensor
+from freebits_codecs.symmetry.safetensors_file import METADATA, Described, SafetensorsFile, lay_out
 
 PART_PREFIX = "freebits."
 HEAD_PART = PART_PREFIX + "head"
@@ -38,18 +39,15 @@ class Parts:
 
     def __init__(self, path: Path) -> None:
         self._file: BinaryIO = path.open("w+b")
-        self._described: list[tuple[Described, int]] = []
+        self.described: list[Described] = []
 
     def add(self, name: str, array: NDArray[Any], dtype: str | None = None) -> str:
         """Add an array as `name`; its name in the form. `dtype` names what words of floats are."""
         full = PART_PREFIX + name
         kind = dtype or _DTYPES[array.dtype.newbyteorder("<").str[1:]]
-        self._described.append((Described(full, kind, array.shape), self._file.tell()))
+        self.described.append(Described(full, kind, array.shape))
         self._file.write(np.ascontiguousarray(array).tobytes())
         return full
-
-    def described(self) -> list[Described]:
-        return [described for described, _ in self._described]
 
     def copy(self) -> Iterator[bytes]:
         """All parts, in order."""
@@ -57,21 +55,16 @@ class Parts:
         while piece := self._file.read(_COPY_NBYTES):
             yield piece
 
-    @property
-    def nbytes(self) -> int:
-        return sum(described.nbytes for described, _ in self._described)
-
     def close(self) -> None:
         self._file.close()
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A form that was written: of what length and digest its file is, and how long the form and its container are."""
+    """A form that was written: of what length and digest its file is, and how long its container is."""
 
     nbytes: int
     sha256: str
-    form_nbytes: int
     container_nbytes: int
 
 
@@ -83,7 +76,6 @@ def write_form(
     recipe: Recipe,
     *,
     threads: int = 1,
-    progress: Callable[[int, int], None] | None = None,
 ) -> Stored:
     """Encode the form of `plain`, a file all of whose tensors are written; those in `hidden` are left out.
 
@@ -98,18 +90,18 @@ def write_form(
     kept = [entry for entry in plain.entries.values() if entry.name not in absent]
     parts.add(HEAD_PART.removeprefix(PART_PREFIX), np.frombuffer(plain.head, np.uint8))
     whole: Recipe = {**recipe, "version": RECIPE_VERSION, "nbytes": plain.nbytes, "sha256": sha256}
-    tensors = [Described(entry.name, entry.dtype, entry.shape) for entry in kept] + parts.described()
+    tensors = [Described(entry.name, entry.dtype, entry.shape) for entry in kept] + parts.described
     head, _ = lay_out(tensors, {RECIPE_KEY: json.dumps(whole, separators=(",", ":"))})
     with plain.path.open("rb") as file:
         source = _Chain(head, file, kept, parts)
-        summary = encode_file(source, container, threads=threads, form=SYMMETRIC, progress=progress)  # type: ignore[arg-type]
-    return Stored(plain.nbytes, sha256, summary.original_nbytes, summary.stored_nbytes)
+        summary = encode_file(source, container, threads=threads, form=SYMMETRIC)  # type: ignore[arg-type]
+    return Stored(plain.nbytes, sha256, summary.stored_nbytes)
 
 
 class _Chain(io.RawIOBase):
     """Head, kept tensors and parts one after the other, as a file that is read front to back."""
 
-    def __init__(self, head: bytes, file: BinaryIO, kept: list[Entry], parts: Parts) -> None:
+    def __init__(self, head: bytes, file: BinaryIO, kept: list[Tensor], parts: Parts) -> None:
         self._pieces = self._all(head, file, kept, parts)
         self._left = memoryview(b"")
 
@@ -128,7 +120,7 @@ class _Chain(io.RawIOBase):
         return count
 
     @staticmethod
-    def _all(head: bytes, file: BinaryIO, kept: list[Entry], parts: Parts) -> Iterator[bytes]:
+    def _all(head: bytes, file: BinaryIO, kept: list[Tensor], parts: Parts) -> Iterator[bytes]:
         yield head
         for entry in kept:
             file.seek(entry.start)

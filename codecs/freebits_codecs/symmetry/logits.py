@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from freebits_codecs.symmetry.slicing import Model
 
 DEFAULT_TOKENS = 64
+MAX_COMPARED_NBYTES = 8 << 30
+"""Weights in float32 beyond which no model is run for its logits: it would be loaded into memory whole."""
+
 _STRIDE = 7919
 _BESIDE = ("config.json", "slicing.json")
 
@@ -30,6 +34,9 @@ def compare_logits(checkpoint: Checkpoint, plain: Path, token_ids: Sequence[int]
     missing = next((name for name in ("torch", "tokenizers") if importlib.util.find_spec(name) is None), None)
     if missing:
         return {"skipped": f"{missing} is not installed"}
+    nbytes = 4 * sum(math.prod(checkpoint.shape(name)) for name in checkpoint.names())
+    if nbytes > MAX_COMPARED_NBYTES:
+        return {"skipped": f"{nbytes} bytes of weights in float32, at most {MAX_COMPARED_NBYTES} are run"}
     try:
         return _compare(checkpoint, plain, token_ids)
     except (CodecError, OSError) as error:

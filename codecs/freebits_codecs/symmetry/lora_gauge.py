@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from freebits_codecs.errors import CorruptContainer, NotSymmetric
 from freebits_codecs.symmetry.adapters import Pair
+from freebits_codecs.symmetry.bits_back import Outcome
 from freebits_codecs.symmetry.checkpoint import Checkpoint
 from freebits_codecs.symmetry.floats import Array, FloatType, Words
 from freebits_codecs.symmetry.form import Parts
@@ -49,10 +50,10 @@ class PivotGauge:
 
 def lora_gauge(
     pairs: list[Pair], turner: Turner, parts: Parts, max_error: float, done: Callable[[int], None]
-) -> dict[str, Any]:
+) -> Outcome:
     """Write every pair in the gauge, or as it is where rounding would hurt more than it already did.
 
-    Returns {"made": recipe, "facts": ...}. Raises NotSymmetric when no pair can be written so.
+    Raises NotSymmetric when no pair can be written so.
     """
     source = turner.source
     recipe: dict[str, Any] = {}
@@ -76,7 +77,7 @@ def lora_gauge(
         "pairs_refused": refused,
         "largest_error_over_own_rounding": max(ratios),
     }
-    return {"made": recipe, "facts": facts}
+    return Outcome(list(recipe), {"made": recipe}, facts)
 
 
 def _store(pair: Pair, gauge: PivotGauge, number: int, turner: Turner, parts: Parts) -> dict[str, Any]:

@@ -10,10 +10,11 @@ from typing import Any
 
 from freebits_codecs.files import encode_file
 from freebits_codecs.inspection import inspect_container
+from freebits_codecs.symmetry.bits_back import Outcome
 from freebits_codecs.symmetry.checkpoint import Checkpoint
 from freebits_codecs.symmetry.form import PART_PREFIX, Stored
 from freebits_codecs.symmetry.logits import compare_logits
-from freebits_codecs.symmetry.sliced import Outcome
+from freebits_codecs.symmetry.safetensors_file import SafetensorsFile
 from freebits_codecs.symmetry.structure import is_sliced
 from freebits_codecs.symmetry.turning import RoundingError, Turner
 
@@ -48,7 +49,7 @@ def make_report(
 ) -> dict[str, Any]:
     """The report; bytes are whole numbers, times seconds, errors relative to the rms of each tensor."""
     began = time.perf_counter()
-    before = _lossless(checkpoint.paths, scratch, threads)
+    before = _lossless(checkpoint, scratch, threads)
     after = _by_kind(container)
     before_nbytes, after_nbytes = sum(before.values()), stored.container_nbytes
     report: dict[str, Any] = {
@@ -86,15 +87,24 @@ def _errors(errors: Iterable[RoundingError]) -> dict[str, Any]:
     }
 
 
-def _lossless(paths: Iterable[Path], scratch: Path, threads: int) -> dict[str, int]:
-    """Stored bytes by kind of tensor when the source is encoded as it is."""
+def _lossless(checkpoint: Checkpoint, scratch: Path, threads: int) -> dict[str, int]:
+    """Stored bytes by kind of tensor when the source is encoded as it is.
+
+    Torch files are encoded as the safetensors file of their tensors: they may hold more than the tensors show of it.
+    """
+    paths = checkpoint.paths
+    if paths[0].suffix != ".safetensors":
+        file = SafetensorsFile(scratch / "source.safetensors", checkpoint.described(), {})
+        for name in checkpoint.names():
+            file.write(name, checkpoint.raw(name))
+        file.seal()
+        paths = [file.path]
     total: dict[str, int] = {}
     container = scratch / "lossless.fb"
     for path in paths:
         encode_file(path, container, threads=threads, sha256=False)
         for kind, nbytes in _by_kind(container).items():
             total[kind] = total.get(kind, 0) + nbytes
-        container.unlink()
     return total
 
 

@@ -1,4 +1,4 @@
-"""Write a safetensors file whose tensors come in any order, and read the header of one."""
+"""Write a safetensors file whose tensors come in any order."""
 
 from __future__ import annotations
 
@@ -11,21 +11,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from freebits_codecs.dtype import DTYPES
+from freebits_codecs.formats.layout import Tensor
 
 ALIGNMENT = 8
 METADATA = "__metadata__"
 _HASH_NBYTES = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A tensor of a file: `start` and `stop` count from the file's first byte."""
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    start: int
-    stop: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +31,7 @@ class Described:
         return math.prod(self.shape) * DTYPES[self.dtype].itemsize
 
 
-def lay_out(tensors: Iterable[Described], metadata: dict[str, str]) -> tuple[bytes, list[Entry]]:
+def lay_out(tensors: Iterable[Described], metadata: dict[str, str]) -> tuple[bytes, list[Tensor]]:
     """The bytes before the data, and where each tensor goes; in the order given, without holes."""
     header: dict[str, object] = {METADATA: metadata} if metadata else {}
     at, places = 0, []
@@ -57,7 +47,7 @@ def lay_out(tensors: Iterable[Described], metadata: dict[str, str]) -> tuple[byt
     text += b" " * (-len(text) % ALIGNMENT)
     head = len(text).to_bytes(8, "little") + text
     return head, [
-        Entry(tensor.name, tensor.dtype, tensor.shape, len(head) + at, len(head) + at + tensor.nbytes)
+        Tensor(tensor.name, tensor.dtype, tensor.shape, len(head) + at, len(head) + at + tensor.nbytes)
         for tensor, at in places
     ]
 

@@ -12,29 +12,18 @@ complete when both are chosen.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from freebits_codecs.errors import NotSymmetric
-from freebits_codecs.symmetry.bits_back import Gain, HidingStack
+from freebits_codecs.symmetry.bits_back import HidingStack, Outcome
 from freebits_codecs.symmetry.checkpoint import Checkpoint
 from freebits_codecs.symmetry.floats import Array
-from freebits_codecs.symmetry.form import Parts, Recipe
+from freebits_codecs.symmetry.form import Parts
 from freebits_codecs.symmetry.polar import polar_gauge, store_polar
 from freebits_codecs.symmetry.structure import Slot
 from freebits_codecs.symmetry.triangular import store_triangle, triangular_gauge
 from freebits_codecs.symmetry.turning import Turner
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a method made of the tensors: those it hid, and how to make them again."""
-
-    hidden: list[str]
-    recipe: Recipe
-    facts: dict[str, Any]
-    gain: Gain | None = None
 
 
 def bits_back(slots: list[Slot], turner: Turner, parts: Parts, prior: str, done: Callable[[int], None]) -> Outcome:
@@ -55,8 +44,7 @@ def bits_back(slots: list[Slot], turner: Turner, parts: Parts, prior: str, done:
         stack.offer(name, source.float_type(name), partial(turner.stored, name))
         left = right
         done(_slot_nbytes(source, slot))
-    record = stack.finish()
-    return Outcome(stack.hidden, {"stack": record}, {"prior": prior}, stack.gain)
+    return stack.finish({})
 
 
 def triangular(slots: list[Slot], turner: Turner, parts: Parts, done: Callable[[int], None]) -> Outcome:

@@ -12,12 +12,13 @@ from typing import Any
 from freebits_codecs.errors import NotSymmetric
 from freebits_codecs.symmetry.adapters import adapter_bits_back, find_pairs
 from freebits_codecs.symmetry.algebra import open_algebra
+from freebits_codecs.symmetry.bits_back import Outcome
 from freebits_codecs.symmetry.checkpoint import Checkpoint, index_files
 from freebits_codecs.symmetry.form import Parts, write_form
 from freebits_codecs.symmetry.lora_gauge import MAX_ERROR, lora_gauge
 from freebits_codecs.symmetry.report import make_report
-from freebits_codecs.symmetry.safetensors_file import Described, SafetensorsFile
-from freebits_codecs.symmetry.sliced import Outcome, bits_back, polar, triangular
+from freebits_codecs.symmetry.safetensors_file import SafetensorsFile
+from freebits_codecs.symmetry.sliced import bits_back, polar, triangular
 from freebits_codecs.symmetry.structure import find_slots, is_sliced
 from freebits_codecs.symmetry.turning import Turner
 
@@ -72,8 +73,7 @@ def make_variant(
     began = time.perf_counter()
     with Checkpoint(source) as checkpoint, tempfile.TemporaryDirectory(dir=target, prefix=".scratch-") as scratch:
         plain_path = Path(scratch, "plain.safetensors")
-        described = [Described(n, checkpoint.dtype(n), checkpoint.shape(n)) for n in checkpoint.names()]
-        plain = SafetensorsFile(plain_path, described, {"format": "pt"})
+        plain = SafetensorsFile(plain_path, checkpoint.described(), {"format": "pt"})
         parts = Parts(Path(scratch, "parts"))
         try:
             turner = Turner(checkpoint, plain, open_algebra(device))
@@ -140,10 +140,8 @@ def _apply_to_adapter(
         raise
     _keep_others(checkpoint, turner, {name for pair in pairs for name in (pair.a, pair.b)})
     if method == LORA_GAUGE:
-        made = lora_gauge(pairs, turner, parts, options.max_error, done)
-        return Outcome(list(made["made"]), {"made": made["made"]}, made["facts"])
-    stack, recipe = adapter_bits_back(pairs, turner, parts, options.prior, done)
-    return Outcome(stack.hidden, recipe, {"prior": options.prior, "pairs": len(pairs)}, stack.gain)
+        return lora_gauge(pairs, turner, parts, options.max_error, done)
+    return adapter_bits_back(pairs, turner, parts, options.prior, done)
 
 
 def _keep_others(checkpoint: Checkpoint, turner: Turner, placed: Iterable[str | None]) -> None:
