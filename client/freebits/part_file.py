@@ -124,7 +124,9 @@ class PartFile:
             good, self.nbytes = hashed, stop
         self._hash, self._journalled = good, self.nbytes
         self._file.seek(self.nbytes)
-        self._file.truncate()
+        if os.fstat(self._file.fileno()).st_size > self.nbytes:
+            # Only then: ext4 writes a file that was ever truncated to nothing to the disk before it is closed.
+            self._file.truncate()
 
 
 def _hash_more(file: object, digest: object, nbytes: int) -> bool:
