@@ -66,11 +66,11 @@ class BlobTransport:
         token: str | None,
         retry: Retry,
         timeout_s: float,
-        ssl_context: Callable[[], ssl.SSLContext],
+        certificates: ssl.SSLContext,
     ) -> None:
         self._endpoint, self._retry = endpoint, retry
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._connections = Connections(timeout_s, ssl_context)
+        self._connections = Connections(timeout_s, certificates)
         self._moved: dict[tuple[str, str | None], _Moved] = {}
 
     def get_range(self, path: str, headers: Mapping[str, str], start: int, stop: int) -> Answer:

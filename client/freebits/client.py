@@ -48,7 +48,7 @@ class Hub(Connection):
     """
 
     def __init__(self, endpoint: str | None = None, token: str | None = None, **options: Any) -> None:
-        super().__init__(endpoint, token, httpx.create_ssl_context, **options)
+        super().__init__(endpoint, token, **options)
         self._client = httpx.Client(**self._http)
         self._driver = ThreadDriver(self._perform, self._stop, STEPS_AT_ONCE)
 
@@ -202,7 +202,7 @@ class AsyncHub(Connection):
     """
 
     def __init__(self, endpoint: str | None = None, token: str | None = None, **options: Any) -> None:
-        super().__init__(endpoint, token, httpx.create_ssl_context, **options)
+        super().__init__(endpoint, token, **options)
         self._client = httpx.AsyncClient(**self._http)
         self._driver = AsyncDriver(self._perform, STEPS_AT_ONCE)
 

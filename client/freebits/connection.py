@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from freebits import wire
 from freebits.blob_http import BlobTransport
+from freebits.certificates import Certificates
 from freebits.credentials import Credentials
 from freebits.download import Pull, PullResult, pull_flow
 from freebits.hf_cache import CachedRepo, cache_folder
@@ -37,7 +37,6 @@ class Connection:
         self,
         endpoint: str | None,
         token: str | None,
-        ssl_context: Callable[[], ssl.SSLContext],
         *,
         retries: int = 5,
         timeout_s: float = 60.0,
@@ -48,13 +47,15 @@ class Connection:
         token = find_token(token, self.endpoint, credentials)
         self._threads = threads or os.cpu_count() or 1
         self._retry = Retry(retries)
+        certificates = Certificates()
         self._http: dict[str, Any] = {
             "base_url": self.endpoint,
             "headers": {"Authorization": f"Bearer {token}"} if token else {},
             "timeout": timeout_s,
             "follow_redirects": True,
+            "verify": certificates,
         }
-        self._blobs = BlobTransport(self.endpoint, token, self._retry, timeout_s, ssl_context)
+        self._blobs = BlobTransport(self.endpoint, token, self._retry, timeout_s, certificates)
         self._blocks = ThreadPoolExecutor(BLOCKS_AT_ONCE, "freebits-block")
 
     def _stop(self) -> None:

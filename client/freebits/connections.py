@@ -8,7 +8,6 @@ import socket
 import ssl
 import threading
 import urllib.request
-from collections.abc import Callable
 from contextlib import suppress
 from urllib.parse import SplitResult, urlsplit
 
@@ -20,8 +19,8 @@ PIECE_NBYTES = 256 << 10
 class Connections:
     """Idle connections by origin, and the sockets in use."""
 
-    def __init__(self, timeout_s: float, ssl_context: Callable[[], ssl.SSLContext]) -> None:
-        self._timeout_s, self._ssl_context = timeout_s, ssl_context
+    def __init__(self, timeout_s: float, certificates: ssl.SSLContext) -> None:
+        self._timeout_s, self._certificates = timeout_s, certificates
         self._idle: dict[tuple[str, str], list[http.client.HTTPConnection]] = {}
         self._busy: set[http.client.HTTPConnection] = set()
         self._lock = threading.Lock()
@@ -69,7 +68,7 @@ class Connections:
             raise ProtocolError(f"{via.geturl()!r} is not an address; check the endpoint and the proxy settings")
         if url.scheme == "https":
             connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-                via.hostname, via.port, timeout=self._timeout_s, context=self._ssl_context()
+                via.hostname, via.port, timeout=self._timeout_s, context=self._certificates
             )
             if proxy:
                 connection.set_tunnel(url.hostname or "", url.port or 443)

@@ -136,6 +136,8 @@ def _receive(pull: Pull, folder: Folder, entry: wire.Entry, remote: RemoteBytes)
 
 
 def _decode(pull: Pull, part: PartFile, remote: RemoteBytes) -> None:
+    if not part.nbytes:
+        remote.fetch_ahead()  # what comes is known, and the decoder takes a while to import
     from freebits_codecs import ContainerReader  # noqa: PLC0415  numpy costs 0.1 s; plain files need none
 
     reader = ContainerReader(remote, threads=pull.threads)

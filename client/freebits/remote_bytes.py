@@ -69,10 +69,16 @@ class RemoteFile:
             offset += len(pieces[-1])
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
+    def fetch_ahead(self) -> None:
+        """Have the first blocks behind the head fetched, for a reader that goes on there once it is ready."""
+        with self._lock:
+            self._origin = len(self._head)
+            self._request(self._origin, 0)
+
     def read_ahead(self) -> None:
         """From now on fetch whole blocks, and those that follow, in parallel.
 
-        The first read tells where the blocks begin, so that a resumed pull fetches nothing twice.
+        Without `fetch_ahead` the first read tells where the blocks begin, so that a resumed pull fetches nothing twice.
         """
         self._is_reading_ahead = True
 
@@ -94,7 +100,9 @@ class RemoteFile:
 
     def _block_origin(self, offset: int) -> int | None:
         with self._lock:
-            if self._is_reading_ahead and self._origin is None:
+            if not self._is_reading_ahead:
+                return None
+            if self._origin is None:
                 self._origin = offset
             return self._origin
 
@@ -111,12 +119,15 @@ class RemoteFile:
         with self._lock:
             for passed in [n for n in self._blocks if n < number - 1]:
                 del self._blocks[passed]
-            last = min(number + LOOKAHEAD, (self.nbytes - origin - 1) // BLOCK_NBYTES)
-            for n in range(number, last + 1):
-                if n not in self._blocks:
-                    self._blocks[n] = self._executor.submit(self._fetch_block, origin, n)
+            self._request(origin, number)
             wanted = self._blocks[number]
         return wanted.result()
+
+    def _request(self, origin: int, number: int) -> None:
+        last = min(number + LOOKAHEAD, (self.nbytes - origin - 1) // BLOCK_NBYTES)
+        for n in range(number, last + 1):
+            if n not in self._blocks:
+                self._blocks[n] = self._executor.submit(self._fetch_block, origin, n)
 
     def _fetch_block(self, origin: int, number: int) -> memoryview:
         start = origin + number * BLOCK_NBYTES

@@ -35,6 +35,10 @@ class RemoteBytes(Protocol):
         """Exactly `nbytes` bytes from `offset`, or an error."""
         ...
 
+    def fetch_ahead(self) -> None:
+        """Begin to fetch what follows the head, for reads from the first byte on that come later."""
+        ...
+
     def read_ahead(self) -> None:
         """From now on expect mostly ascending reads, and fetch what follows in parallel."""
         ...

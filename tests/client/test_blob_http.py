@@ -1,82 +1,34 @@
-"""Bytes over http.client: redirects, broken connections, proxies, TLS."""
+"""Bytes over http.client: redirects, broken connections, proxies."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import ssl
-import subprocess
-import threading
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
+from answering import send, serving
 
 from freebits.blob_http import BlobTransport
+from freebits.certificates import Certificates
 from freebits.errors import ProtocolError, TransportError
 from freebits.retry import Retry
 from freebits.steps import PutPart
 
-Answer = Callable[[BaseHTTPRequestHandler], None]
-
-
-class Quiet(ThreadingHTTPServer):
-    """A server that keeps broken connections to itself."""
-
-    def handle_error(self, *_: object) -> None:
-        pass
-
 
 @contextmanager
-def serving(answer: Answer, tls: ssl.SSLContext | None = None) -> Iterator[str]:
-    """A server whose every request is answered by `answer`; its address."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            answer(self)
-
-        do_PUT = do_GET  # noqa: N815
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = Quiet(("127.0.0.1", 0), Handler)
-    if tls:
-        server.socket = tls.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    yield f"{'https' if tls else 'http'}://localhost:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-def send(handler: BaseHTTPRequestHandler, status: int, body: bytes = b"", **headers: str) -> None:
-    """An answer with a length."""
-    handler.send_response(status)
-    handler.send_header("Content-Length", str(len(body)))
-    for key, value in headers.items():
-        handler.send_header(key.replace("_", "-"), value)
-    handler.end_headers()
-    handler.wfile.write(body)
-
-
-@contextmanager
-def transport(
-    endpoint: str, *, retries: int = 0, context: ssl.SSLContext | None = None
-) -> Iterator[BlobTransport]:
+def transport(endpoint: str, *, retries: int = 0) -> Iterator[BlobTransport]:
     """A transport with a token that fails fast."""
     used = BlobTransport(
         endpoint,
         "secret",
         Retry(retries, first_wait_s=0.01),
         5.0,
-        lambda: context or ssl.create_default_context(),
+        Certificates(),
     )
     yield used
     used.close()
@@ -230,33 +182,6 @@ def test_a_plain_proxy_gets_the_whole_address(monkeypatch: pytest.MonkeyPatch) -
         with transport("http://hub.invalid") as blobs:
             assert bytes(blobs.get_range("/x?y=1", {}, 0, 2).body) == b"ok"
     assert seen == ["http://hub.invalid/x?y=1"]
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for localhost that only the test trusts."""
-    path = tmp_path_factory.mktemp("tls") / "both.pem"
-    name = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-    subprocess.run(
-        [*command, "-days", "2", *name, "-keyout", path, "-out", path.with_suffix(".crt")],
-        check=True,
-        capture_output=True,
-    )
-    path.write_text(path.read_text() + path.with_suffix(".crt").read_text())
-    return path
-
-
-def test_https(certificate: Path) -> None:
-    """A trusted certificate works, an unknown one is refused."""
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(certificate)
-    trusting = ssl.create_default_context(cafile=str(certificate.with_suffix(".crt")))
-    with serving(lambda handler: send(handler, 206, b"secure"), server) as endpoint:
-        with transport(endpoint, context=trusting) as blobs:
-            assert bytes(blobs.get_range("/x", {}, 0, 6).body) == b"secure"
-        with transport(endpoint) as blobs, pytest.raises(TransportError, match="certificate"):
-            blobs.get_range("/x", {}, 0, 6)
 
 
 def test_where_a_redirect_led_is_asked_until_it_refuses() -> None:
