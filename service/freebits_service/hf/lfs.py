@@ -37,6 +37,7 @@ from .schemas import LfsBatch, LfsObject
 
 MEDIA_TYPE = "application/vnd.git-lfs+json"
 GRANT_S = 12 * 3600  # parts are sent one after another, over any link
+PART_FACTOR = 4  # of the settings' size: clients send parts one after another, and wait for each until it is durable
 UPLOAD, DOWNLOAD = "lfs-upload", "lfs-download"
 
 batches = APIRouter(prefix="/{namespace}/{name}.git/info/lfs/objects", include_in_schema=False)
@@ -89,7 +90,8 @@ class _Desk:
         body = schemas.NewUpload(
             sha256=wanted.oid, nbytes=wanted.size, stored_nbytes=wanted.size, stored_sha256=wanted.oid
         )
-        upload, is_new = operations.begin(self.hub, self.caller, *self.address, body)
+        part_nbytes = PART_FACTOR * self.hub.settings.part_nbytes
+        upload, is_new = operations.begin(self.hub, self.caller, *self.address, body, part_nbytes)
         if not is_new:
             return {}
         sent = self._parts(upload) if multipart and upload.part_count > 1 else self._whole(upload)

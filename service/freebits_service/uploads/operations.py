@@ -30,9 +30,11 @@ def begin(
     namespace: str,
     name: str,
     body: schemas.NewUpload,
+    part_nbytes: int | None = None,
 ) -> tuple[schemas.Upload, bool]:
     """A new upload, and whether bytes have to be sent: not when the caller may use the blob already.
 
+    Its parts have `part_nbytes` bytes, by default what the settings say, or more where the store wants it.
     Raises TooLarge, QuotaExceeded, StorageFull, InvalidRequest, and what access raises.
     """
     check_announced(body, hub.settings.max_file_nbytes, hub.store.limits)
@@ -51,7 +53,8 @@ def begin(
         # Looked at again in the transaction that takes the lease: from here on the collector keeps the blob.
         if known and _usable_blob(session, caller, body, keep=True) is None:
             known, key = False, staging.begin_object(hub, upload_id, body.encoding, body.sha256)
-        row = queries.add_upload(session, _new_row(hub, caller, repo, body, upload_id, key))
+        row = _new_row(hub, caller, repo, body, upload_id, key, part_nbytes or hub.settings.part_nbytes)
+        queries.add_upload(session, row)
         record_upload(session, caller, "upload.begin", repo, row)
         return FoundUpload(repo, row, ())
 
@@ -161,6 +164,7 @@ def _new_row(
     body: schemas.NewUpload,
     upload_id: str,
     key: str,
+    part_nbytes: int,
 ) -> Upload:
     return Upload(
         id=upload_id,
@@ -173,7 +177,7 @@ def _new_row(
         stored_sha256=body.stored_sha256,
         staging=key,
         state="receiving" if key else "complete",
-        part_nbytes=hub.store.limits.part_nbytes_for(body.stored_nbytes, hub.settings.part_nbytes),
+        part_nbytes=hub.store.limits.part_nbytes_for(body.stored_nbytes, part_nbytes),
         created_at=now(),
         expires_at=in_seconds(hub.settings.upload_ttl_s),
     )
