@@ -173,11 +173,13 @@ size_t planned_nbytes(Layout layout, size_t numel, const FramePlan& plan) {
 }
 
 /// Write the frame as planned. kReplan: a plane's codec had to be changed. Never writes past frame_bound(nbytes).
-Outcome try_plan(const Kernels& kernels, Layout layout, const uint8_t* in, size_t numel, int escape_depth,
-                 FramePlan& plan, FrameWorkspace& w, ByteWriter& out) {
+/// Planes that save nothing are given up for the elements as they are, but not where zstd is to see planes.
+Outcome try_plan(const Kernels& kernels, Layout layout, const uint8_t* in, size_t numel, Effort effort,
+                 int escape_depth, FramePlan& plan, FrameWorkspace& w, ByteWriter& out) {
     const LayoutFacts& f = facts(layout);
     const size_t nbytes = numel * static_cast<size_t>(f.item_nbytes);
-    if (planned_nbytes(layout, numel, plan) >= nbytes) return Outcome::kTooLarge;
+    const size_t planned = planned_nbytes(layout, numel, plan);
+    if (planned > nbytes || (planned == nbytes && effort == Effort::kEntropy)) return Outcome::kTooLarge;
     const uint8_t* end = out.at() + frame_bound(nbytes);
     ByteWriter writer = out;
     writer.u8(static_cast<unsigned>(layout));
@@ -255,18 +257,22 @@ void take_notes(Layout layout, size_t taken, size_t numel, const FramePlan& plan
         notes.compressible_nbytes += weak_nbytes(plan.plane[p], numel);
 }
 
+/// Where planes are left to zstd: they may not be longer than the elements, as F16's three would be.
+Layout split_for_zstd(Layout layout) { return layout == Layout::kF16 ? Layout::kInt16 : layout; }
+
 }  // namespace
 
 void encode_frame(const Kernels& kernels, Layout layout, const uint8_t* in, size_t numel, Effort effort,
                   int escape_depth, FrameWorkspace& w, ByteWriter& out, FrameNotes& notes) {
     FramePlan plan;
+    if (effort == Effort::kSplitOnly) layout = split_for_zstd(layout);
     const bool text_like = layout == Layout::kBytes && escape_depth == 0;  // left to zstd, which sees words, not bytes
     const size_t taken =
         plan_frame(kernels, layout, in, numel, effort == Effort::kEntropy && !text_like, w, plan);
     take_notes(layout, taken, numel, plan, w, notes);
     Outcome outcome;
     do {
-        outcome = try_plan(kernels, layout, in, numel, escape_depth, plan, w, out);
+        outcome = try_plan(kernels, layout, in, numel, effort, escape_depth, plan, w, out);
     } while (outcome == Outcome::kReplan);
     if (outcome == Outcome::kTooLarge)
         write_raw_frame(in, numel * static_cast<size_t>(facts(layout).item_nbytes), out);
