@@ -44,7 +44,7 @@ class RecordEncoder:
             extents = sniffed_extents(data, offset, self.chunk_nbytes)
         start = sink.length
         stored, weak = self._native(sink, data, offset, extents)
-        hopeful = np.flatnonzero(weak >= np.maximum(WORTH_TRYING_NBYTES, stored * WORTH_TRYING))
+        hopeful = np.flatnonzero(weak >= self._enough(stored, offset, len(data)))
         if hopeful.size:
             window = _Window(self, data, offset, extents)
             plans = {int(chunk): self._plan(window, int(chunk), int(weak[chunk])) for chunk in hopeful}
@@ -52,10 +52,18 @@ class RecordEncoder:
             sink.length = start + int(stored.sum(dtype=np.int64)) + RECORD_NBYTES * stored.size
         return stored
 
+    def _enough(self, stored: NDArray[np.uint32], offset: int, nbytes: int) -> NDArray[np.float64]:
+        """Weak bytes from which zstd is asked: in a small file none, in the first chunk of a large one few."""
+        enough: NDArray[np.float64] = np.maximum(WORTH_TRYING_NBYTES, stored * WORTH_TRYING)
+        if offset == 0:
+            enough[:1] = 0 if nbytes < self.chunk_nbytes else WORTH_TRYING_NBYTES
+        return enough
+
     def _plan(self, window: _Window, chunk: int, weak_nbytes: int) -> Packing:
         nbytes = len(window.chunk(chunk))
-        whole_file = window.offset == 0 and chunk == 0 and nbytes < self.chunk_nbytes
-        return self._packer.plan(weak_nbytes, nbytes, whole_file=whole_file)
+        is_first = window.offset == 0 and chunk == 0
+        is_whole_file = is_first and nbytes < self.chunk_nbytes
+        return self._packer.plan(weak_nbytes, nbytes, is_first=is_first, is_whole_file=is_whole_file)
 
     def _native(
         self,
