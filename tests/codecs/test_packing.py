@@ -9,7 +9,7 @@ import pytest
 import zstandard
 
 from freebits_codecs import BytesSource, ContainerReader, decode, encode, encode_file
-from freebits_codecs.container.encoder import RecordEncoder
+from freebits_codecs.container.encoder import SPLIT_ONLY, RecordEncoder
 from freebits_codecs.container.frames import RAW, parse_payload
 from freebits_codecs.container.records import CHUNK_NBYTES, RECORD_NBYTES, ZSTD_FLAG
 from freebits_codecs.container.zstd_frame import compress_head
@@ -24,7 +24,7 @@ def test_zstd_is_offered_the_planes(dtype: str) -> None:
     """Split and uncoded, also where no plane is constant and the planes are as long as the elements."""
     data = memoryview(values("uniform", dtype, 3000))
     extents = ExtentArrays.of([Extent(dtype, 0, len(data))])
-    (frame,) = parse_payload(RecordEncoder(CHUNK_NBYTES, None, 1).split_payload(data, 0, extents)).frames
+    (frame,) = parse_payload(RecordEncoder(CHUNK_NBYTES, None, 1).payload(data, 0, extents, SPLIT_ONLY)).frames
     assert frame.nbytes == len(data)
     assert len(frame.planes) == DTYPES[dtype].itemsize
     assert all(plane.codec == RAW for plane in frame.planes)
