@@ -139,15 +139,16 @@ private:
 
 nb::tuple encode_records(OutputBuffer& sink, nb::handle data, uint64_t offset, uint32_t chunk_nbytes,
                          const Array<uint64_t>& starts, const Array<uint64_t>& stops, const Array<uint8_t>& layouts,
-                         bool entropy, int threads, const std::string& isa) {
+                         int effort, int threads, const std::string& isa) {
     if (!chunk_nbytes || chunk_nbytes > kMaxChunkNbytes) throw std::invalid_argument("chunk_nbytes out of range");
+    if (effort < 0 || effort > static_cast<int>(Effort::kAdaptive)) throw std::invalid_argument("effort is 0, 1 or 2");
     const BufferView view(data, PyBUF_SIMPLE);
     const std::vector<Extent> extents = read_extents(starts, stops, layouts);
     const size_t count = (view.nbytes() + chunk_nbytes - 1) / chunk_nbytes;
     if (sink.capacity() - sink.length < view.nbytes() + count * (kRecordHeader + chunk_bound(0)))
         throw std::invalid_argument("the OutputBuffer has too little room; see records_bound");
     EncodeJob job{kernels_named(isa), view.data(),  view.nbytes(), offset, chunk_nbytes, extents,
-                  entropy ? Effort::kEntropy : Effort::kSplitOnly, sink.data(), &sink.length,
+                  static_cast<Effort>(effort), sink.data(), &sink.length,
                   {}, RecordNotes(count)};
     {
         const nb::gil_scoped_release release;
@@ -298,7 +299,7 @@ NB_MODULE(_core, m) {
         return nbytes + (nbytes + chunk_nbytes - 1) / chunk_nbytes * (kRecordHeader + chunk_bound(0));
     });
     m.def("encode_records", &encode_records, "sink"_a, "data"_a, "offset"_a, "chunk_nbytes"_a, "starts"_a, "stops"_a,
-          "layouts"_a, "entropy"_a = true, "threads"_a = 1, "isa"_a = "");
+          "layouts"_a, "effort"_a = static_cast<int>(Effort::kEntropy), "threads"_a = 1, "isa"_a = "");
     m.def("decode_records", &decode_records, "data"_a, "offsets"_a, "out"_a, "out_offsets"_a, "threads"_a = 1,
           "isa"_a = "");
     m.def("decode_payload", &decode_payload, "payload"_a, "out"_a, "isa"_a = "");

@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "adaptive.h"
 #include "bytes.h"
 #include "layout.h"
 #include "rans_plane.h"
@@ -30,9 +31,14 @@ struct FrameWorkspace {
     std::vector<size_t> unit_ends;
     std::vector<Histogram> units;
     std::vector<uint8_t> payload;
+    std::vector<uint8_t> adaptive[kMaxPlanes];  // bytes of adaptive planes
 };
 
-enum class Effort : uint8_t { kSplitOnly, kEntropy };  // kSplitOnly: planes raw or constant, for zstd to work on
+enum class Effort : uint8_t {
+    kSplitOnly,  // planes raw or constant, for zstd to work on
+    kEntropy,    // rANS
+    kAdaptive,   // rANS, short planes adaptive
+};
 
 /// Encode numel elements; `out` has frame_bound(numel * item_nbytes) bytes of room. Never fails.
 void encode_frame(const Kernels& kernels, Layout layout, const uint8_t* in, size_t numel, Effort effort,

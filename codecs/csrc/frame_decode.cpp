@@ -30,20 +30,32 @@ Status read_header(ByteReader& in, size_t out_nbytes, Layout& layout, size_t& nu
     return {};
 }
 
+/// An adaptive plane is short: all of it is decoded at once, and joined as if it had been stored so.
+Status decode_to_raw(const uint8_t* payload, size_t nbytes, size_t numel, std::vector<uint8_t>& plane,
+                     PlaneSource& source) {
+    plane.resize(std::min(numel, kMaxAdaptive));
+    source = {PlaneCodec::kRaw, plane.data()};
+    return decode_adaptive(payload, nbytes, plane.data(), numel);
+}
+
 Status read_planes(const Kernels& kernels, ByteReader& in, int plane_count, size_t numel, int escape_depth,
                    FrameWorkspace& w, PlaneSource* sources) {
     for (int p = 0; p < plane_count; ++p) {
-        if (sources[p].codec == PlaneCodec::kRans) continue;
+        if (has_payload(sources[p].codec)) continue;
         sources[p].raw = in.take(sources[p].codec == PlaneCodec::kRaw ? numel : 1);
         if (!sources[p].raw) return {Fault::kTruncated};
     }
     for (int p = 0; p < plane_count; ++p) {
-        if (sources[p].codec != PlaneCodec::kRans) continue;
+        if (!has_payload(sources[p].codec)) continue;
         uint32_t nbytes;
         if (Status s = read_varint(in, nbytes); !s.ok()) return s;
         const uint8_t* payload = in.take(nbytes);
         if (!payload) return {Fault::kTruncated};
-        if (Status s = w.decoders[p].start(kernels, payload, nbytes, numel, escape_depth); !s.ok()) return s;
+        if (Status s = sources[p].codec == PlaneCodec::kRans
+                           ? w.decoders[p].start(kernels, payload, nbytes, numel, escape_depth)
+                           : decode_to_raw(payload, nbytes, numel, w.adaptive[p], sources[p]);
+            !s.ok())
+            return s;
     }
     return {};
 }

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "frame.h"
+#include "repeats.h"
 
 namespace freebits {
 namespace {
@@ -100,8 +101,16 @@ PlanePlan plan_plane(const uint8_t* plane, size_t taken, size_t numel, bool expo
     return plan;
 }
 
+/// What the plan becomes with an effort. Adaptive coding needs no models, so that it is tried where rANS gave up, too.
+PlaneCodec codec_for(const PlanePlan& plan, size_t numel, Effort effort) {
+    if (plan.codec == PlaneCodec::kConstant) return plan.codec;
+    if (effort == Effort::kSplitOnly) return PlaneCodec::kRaw;
+    const bool tried = effort == Effort::kAdaptive && numel <= kMaxAdaptive && plan.entropy_q16 <= kNoiseEntropy;
+    return tried ? PlaneCodec::kAdaptive : plan.codec;
+}
+
 /// Plans for all planes; returns how many elements were looked at.
-size_t plan_frame(const Kernels& kernels, Layout layout, const uint8_t* in, size_t numel, bool entropy,
+size_t plan_frame(const Kernels& kernels, Layout layout, const uint8_t* in, size_t numel, Effort effort,
                   FrameWorkspace& w, FramePlan& plan) {
     const LayoutFacts& f = facts(layout);
     const size_t taken = sample_planes(kernels, layout, in, numel, w);
@@ -109,7 +118,7 @@ size_t plan_frame(const Kernels& kernels, Layout layout, const uint8_t* in, size
     for (int p = 0; p < f.plane_count; ++p) {
         plan.plane[p] =
             plan_plane(w.sample.data() + static_cast<size_t>(p) * stride, taken, numel, p < f.exponent_planes, w);
-        if (!entropy && plan.plane[p].codec == PlaneCodec::kRans) plan.plane[p].codec = PlaneCodec::kRaw;
+        plan.plane[p].codec = codec_for(plan.plane[p], numel, effort);
     }
     return taken;
 }
@@ -119,13 +128,16 @@ struct Tile {
     alignas(64) uint8_t planes[kMaxPlanes][kTile];
 };
 
-/// The split of elements [first, first + n): raw planes go to their place in the frame, others to the tile.
+bool is_whole(PlaneCodec codec) { return codec == PlaneCodec::kRaw || codec == PlaneCodec::kAdaptive; }
+
+/// The split of elements [first, first + n): of raw and adaptive planes all is put together, in the frame or beside it;
+/// others go to the tile.
 PendingSplit split_of(Layout layout, const uint8_t* in, size_t first, size_t n, const FramePlan& plan, Tile& tile,
                       uint8_t* const* raw) {
     const LayoutFacts& f = facts(layout);
     PendingSplit split{layout, in + first * static_cast<size_t>(f.item_nbytes), {}, n};
     for (int p = 0; p < f.plane_count; ++p)
-        split.planes[p] = plan.plane[p].codec == PlaneCodec::kRaw ? raw[p] + first : tile.planes[p];
+        split.planes[p] = is_whole(plan.plane[p].codec) ? raw[p] + first : tile.planes[p];
     return split;
 }
 
@@ -172,12 +184,38 @@ size_t planned_nbytes(Layout layout, size_t numel, const FramePlan& plan) {
     return sum;
 }
 
+struct Payload {
+    const uint8_t* data;
+    size_t nbytes;
+};
+
+/// Written to where it is to stay, if there is room and its length takes as many bytes as that of the bound; else to buffer.
+Payload rans_payload(const Kernels& kernels, RansPlaneEncoder& encoder, int escape_depth, const ByteWriter& writer,
+                     const uint8_t* end, std::vector<uint8_t>& buffer) {
+    const size_t bound = encoder.payload_bound();
+    uint8_t* place = writer.at() + varint_nbytes(bound);
+    if (place + bound > end) {
+        buffer.resize(bound);
+        place = buffer.data();
+    }
+    ByteWriter payload(place);
+    encoder.write_payload(kernels, escape_depth, payload);
+    return {place, static_cast<size_t>(payload.at() - place)};
+}
+
+Payload adaptive_payload(const std::vector<uint8_t>& plane, std::vector<uint8_t>& buffer) {
+    encode_adaptive(plane.data(), plane.size(), buffer);
+    return {buffer.data(), buffer.size()};
+}
+
 /// Write the frame as planned. kReplan: a plane's codec had to be changed. Never writes past frame_bound(nbytes).
-Outcome try_plan(const Kernels& kernels, Layout layout, const uint8_t* in, size_t numel, int escape_depth,
-                 FramePlan& plan, FrameWorkspace& w, ByteWriter& out) {
+/// Planes that save nothing are given up for the elements as they are, but not where zstd is to see planes.
+Outcome try_plan(const Kernels& kernels, Layout layout, const uint8_t* in, size_t numel, Effort effort,
+                 int escape_depth, FramePlan& plan, FrameWorkspace& w, ByteWriter& out) {
     const LayoutFacts& f = facts(layout);
     const size_t nbytes = numel * static_cast<size_t>(f.item_nbytes);
-    if (planned_nbytes(layout, numel, plan) >= nbytes) return Outcome::kTooLarge;
+    const size_t planned = planned_nbytes(layout, numel, plan);
+    if (planned > nbytes || (planned == nbytes && effort != Effort::kSplitOnly)) return Outcome::kTooLarge;
     const uint8_t* end = out.at() + frame_bound(nbytes);
     ByteWriter writer = out;
     writer.u8(static_cast<unsigned>(layout));
@@ -188,52 +226,28 @@ Outcome try_plan(const Kernels& kernels, Layout layout, const uint8_t* in, size_
         if (plan.plane[p].codec == PlaneCodec::kRaw) raw[p] = writer.skip(numel);
         if (plan.plane[p].codec == PlaneCodec::kConstant) raw[p] = writer.skip(1);
         if (plan.plane[p].codec == PlaneCodec::kRans) w.encoders[p].start(plan.plane[p].models, numel);
+        if (plan.plane[p].codec == PlaneCodec::kAdaptive) w.adaptive[p].resize(numel), raw[p] = w.adaptive[p].data();
     }
     if (const int p = encode_tiles(kernels, layout, in, numel, plan, w, raw); p >= 0) {
         plan.plane[p].codec = PlaneCodec::kRans;
         return Outcome::kReplan;
     }
     for (int p = 0; p < f.plane_count; ++p) {
-        if (plan.plane[p].codec != PlaneCodec::kRans) continue;
-        const size_t bound = w.encoders[p].payload_bound();
-        uint8_t* place = writer.at() + varint_nbytes(bound);  // where it stays, if the length is as long as that of the bound
-        if (place + bound > end) {
-            w.payload.resize(bound);
-            place = w.payload.data();
-        }
-        ByteWriter payload(place);
-        w.encoders[p].write_payload(kernels, escape_depth, payload);
-        const size_t payload_nbytes = static_cast<size_t>(payload.at() - place);
-        if (payload_nbytes + kMaxVarint > numel) {
+        if (!has_payload(plan.plane[p].codec)) continue;
+        const Payload payload = plan.plane[p].codec == PlaneCodec::kRans
+                                    ? rans_payload(kernels, w.encoders[p], escape_depth, writer, end, w.payload)
+                                    : adaptive_payload(w.adaptive[p], w.payload);
+        if (payload.nbytes + kMaxVarint > numel) {
             plan.plane[p].codec = PlaneCodec::kRaw;
             return Outcome::kReplan;
         }
-        if (writer.at() + kMaxVarint + payload_nbytes > end) return Outcome::kTooLarge;
-        writer.varint(static_cast<uint32_t>(payload_nbytes));
-        if (writer.at() != place) std::memmove(writer.at(), place, payload_nbytes);
-        writer.skip(payload_nbytes);
+        if (writer.at() + kMaxVarint + payload.nbytes > end) return Outcome::kTooLarge;
+        writer.varint(static_cast<uint32_t>(payload.nbytes));
+        if (writer.at() != payload.data) std::memmove(writer.at(), payload.data, payload.nbytes);
+        writer.skip(payload.nbytes);
     }
     out = writer;
     return Outcome::kWritten;
-}
-
-/// Whether elements (pairs of them, where one has 16 bits or fewer) occur again and again, as order-0 statistics cannot
-/// tell. Looks at four bytes at a few places of the sampled planes: of noise less than one such word occurs twice.
-bool has_repeats(const uint8_t* sample, size_t stride, size_t planes, size_t taken) {
-    constexpr size_t kLooks = 2048, kSuspicious = 8;
-    constexpr int kTableBits = 12;
-    if (taken < 2 * kLooks) return false;
-    uint32_t seen[1 << kTableBits] = {};
-    size_t repeats = 0;
-    for (size_t look = 0; look < kLooks; ++look) {
-        const size_t at = look * ((taken - 4) / kLooks);
-        uint32_t word = 0;
-        for (size_t j = 0; j < 4; ++j) word = word << 8 | sample[j % planes * stride + at + j / planes];
-        uint32_t& slot = seen[word * 2654435761u >> (32 - kTableBits)];
-        repeats += slot == word;
-        slot = word;
-    }
-    return repeats >= kSuspicious;
 }
 
 /// Bytes of a plane that zstd may still make something of.
@@ -255,18 +269,22 @@ void take_notes(Layout layout, size_t taken, size_t numel, const FramePlan& plan
         notes.compressible_nbytes += weak_nbytes(plan.plane[p], numel);
 }
 
+/// Where planes are left to zstd: they may not be longer than the elements, as F16's three would be.
+Layout split_for_zstd(Layout layout) { return layout == Layout::kF16 ? Layout::kInt16 : layout; }
+
 }  // namespace
 
 void encode_frame(const Kernels& kernels, Layout layout, const uint8_t* in, size_t numel, Effort effort,
                   int escape_depth, FrameWorkspace& w, ByteWriter& out, FrameNotes& notes) {
     FramePlan plan;
+    if (effort == Effort::kSplitOnly) layout = split_for_zstd(layout);
     const bool text_like = layout == Layout::kBytes && escape_depth == 0;  // left to zstd, which sees words, not bytes
     const size_t taken =
-        plan_frame(kernels, layout, in, numel, effort == Effort::kEntropy && !text_like, w, plan);
+        plan_frame(kernels, layout, in, numel, text_like ? Effort::kSplitOnly : effort, w, plan);
     take_notes(layout, taken, numel, plan, w, notes);
     Outcome outcome;
     do {
-        outcome = try_plan(kernels, layout, in, numel, escape_depth, plan, w, out);
+        outcome = try_plan(kernels, layout, in, numel, effort, escape_depth, plan, w, out);
     } while (outcome == Outcome::kReplan);
     if (outcome == Outcome::kTooLarge)
         write_raw_frame(in, numel * static_cast<size_t>(facts(layout).item_nbytes), out);

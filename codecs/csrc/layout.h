@@ -29,6 +29,9 @@ inline constexpr LayoutFacts kLayouts[kLayoutCount] = {
 
 inline const LayoutFacts& facts(Layout layout) { return kLayouts[static_cast<int>(layout)]; }
 
-enum class PlaneCodec : uint8_t { kRaw, kConstant, kRans, kCount };
+enum class PlaneCodec : uint8_t { kRaw, kConstant, kRans, kAdaptive, kCount };
+
+/// Whether a plane of the codec stands in its frame behind its length, after all that do not.
+inline bool has_payload(PlaneCodec codec) { return codec >= PlaneCodec::kRans; }
 
 }  // namespace freebits

@@ -21,6 +21,7 @@ enum class Fault : uint8_t {
     kVarint,       // a number longer than 5 bytes or over 32 bits
     kChecksum,     // a record's CRC-32C does not match
     kRuns,         // more runs than a chunk can have
+    kAdaptive,     // an adaptive plane is too long, or its payload not used up
 };
 
 struct [[nodiscard]] Status {

@@ -32,11 +32,14 @@ def encode_records(
     starts: NDArray[np.uint64],
     stops: NDArray[np.uint64],
     layouts: NDArray[np.uint8],
-    entropy: bool = True,
+    effort: int = 1,
     threads: int = 1,
     isa: str = "",
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.uint32]]:
-    """Append chunk records to `sink`. Returns per record: stored, compressible, repetitive bytes."""
+    """Append chunk records to `sink`. Returns per record: stored, compressible, repetitive bytes.
+
+    `effort`: 0 only splits planes, 1 codes them, 2 codes short ones adaptively (csrc/frame.h).
+    """
 
 def decode_records(
     data: Buffer,

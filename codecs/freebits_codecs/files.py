@@ -78,8 +78,9 @@ def encode(data: Buffer, *, threads: int = 1, sha256: bool = False) -> bytes:
         digest.update(view)
     encoder = RecordEncoder(CHUNK_NBYTES, ExtentArrays.of(layout.extents) if layout else None, threads)
     sink = _core.OutputBuffer(HEADER_NBYTES + encoder.bound(len(view)) + _tail_bound(len(view)))
-    _append(sink, Header().pack())
+    sink.length = HEADER_NBYTES
     stored = [encoder.encode(view[:CHUNK_NBYTES], 0, sink)]  # alone: when its header shrinks, nothing has to move up
+    memoryview(sink)[:HEADER_NBYTES] = Header(version=encoder.version).pack()
     step = CHUNK_NBYTES * batch_chunks(threads) * 8
     for start in range(CHUNK_NBYTES, len(view), step):
         stored.append(encoder.encode(view[start : start + step], start, sink))

@@ -13,7 +13,7 @@ import zstandard
 from freebits_codecs.container.decoder import inflate
 from freebits_codecs.container.frames import PLANE_CODECS, Frame, Run, parse_payload
 from freebits_codecs.container.reader import ContainerReader, FileSource, RangeSource
-from freebits_codecs.container.records import HEADER_NBYTES, RECORD_NBYTES, SYMMETRIC, VERSION, ZSTD_FLAG, Header
+from freebits_codecs.container.records import HEADER_NBYTES, RECORD_NBYTES, SYMMETRIC, ZSTD_FLAG, Header
 from freebits_codecs.container.view import OriginalFile
 from freebits_codecs.errors import CorruptContainer
 from freebits_codecs.formats import FileLayout, Tensor, read_layout
@@ -101,7 +101,7 @@ def _inspect(reader: ContainerReader) -> Inspection:
         start, stop = reader.stored_range(chunk)
         chunks_nbytes += stop - start + INDEX_ENTRY_NBYTES
     return Inspection(
-        VERSION,
+        reader.version,
         layout.format or None,
         reader.nbytes,
         reader.stored_nbytes,

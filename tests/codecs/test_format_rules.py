@@ -250,7 +250,9 @@ def changed(offset: int, byte: int, part: slice) -> bytes:
 @pytest.mark.parametrize(
     ("container", "error"),
     cases(
-        version=(changed(8, 2, HEADER), UnsupportedFormat),
+        version_0=(changed(8, 0, HEADER), UnsupportedFormat),
+        version_2=(changed(8, 2, HEADER), None),
+        version_3=(changed(8, 3, HEADER), UnsupportedFormat),
         form_unknown=(changed(10, 2, HEADER), UnsupportedFormat),
         header_reserved=(changed(11, 1, HEADER), UnsupportedFormat),
         small_chunks=(changed(9, 11, HEADER), LimitExceeded),

@@ -30,8 +30,8 @@ def weights(numel: int, seed: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def mixed():
-    """Weights, narrow weights over two chunks, nothing, and counters."""
-    bf16 = (weights(400_000, 1).view("<u4") >> 16).astype("<u2")
+    """Weights, narrow weights over three chunks, nothing, and counters; zstd takes the first chunk and the last."""
+    bf16 = (weights(1_000_000, 1).view("<u4") >> 16).astype("<u2")
     return safetensors([
         ("F32", weights(100_000, 2).tobytes()),
         ("BF16", bf16.tobytes()),
@@ -67,7 +67,7 @@ def test_real_files(name, format_name, tensor_count):
 def test_container_facts(mixed):
     """Version, digest, chunks and ratio are the container's."""
     found = inspect(mixed, sha256=True)
-    assert (found.version, found.format, found.chunk_count) == (1, "safetensors", 2)
+    assert (found.version, found.format, found.chunk_count) == (1, "safetensors", 3)
     assert len(found.sha256) == 64
     assert found.ratio == found.nbytes / found.stored_nbytes > 1.2
     assert inspect(mixed).sha256 is None
@@ -77,8 +77,8 @@ def test_tensor_facts(mixed):
     """Each tensor has its planes and how they are coded, its share of the bytes, and the bits of its exponents."""
     wide, narrow, none, counters = inspect(mixed).tensors
     assert (wide.dtype, wide.shape, wide.nbytes) == ("F32", (100_000,), 400_000)
-    assert wide.planes["exponent"] == "rans"
-    assert wide.planes["mantissa.7-0"] == "raw"
+    assert wide.planes["exponent"] == "zstd+rans"
+    assert wide.planes["mantissa.7-0"] == "zstd+raw"
     assert 1.15 < wide.ratio < 1.22
     assert narrow.planes["exponent"] == "rans,zstd+rans"
     assert 1.45 < narrow.ratio < 1.55

@@ -67,9 +67,9 @@ def test_chunk_size_outside_4_kib_to_16_mib(read: Read, log2: int) -> None:
 def test_newer_version(read: Read) -> None:
     """A version that this library does not know is told apart from damage."""
     header = bytearray(Header().pack())
-    header[8] = 2
+    header[8] = 3
     header[12:] = _core.crc32c(header[:12]).to_bytes(4, "little")
-    with pytest.raises(UnsupportedFormat, match="version 2 exceeds supported 1"):
+    with pytest.raises(UnsupportedFormat, match="version 3 exceeds supported 2"):
         read(bytes(header) + encode(b"")[16:])
 
 

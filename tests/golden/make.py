@@ -120,6 +120,7 @@ def chunks() -> list[Case]:
     counters = np.arange(3000, dtype="<i4").tobytes()
     weights = b"{}" + b"\n" * 5 + as_bf16(normal(7000, 20))
     mixed = text[:1000] + normal(700, 21).astype("<f4").tobytes() + text[:333] + as_bf16(normal(900, 22)) + b"end"
+    drifting = as_bf16(normal(6000, 25) * np.exp2(np.arange(6000) // 100 % 17))
     extents = [Extent("F32", 1000, 3800), Extent("BF16", 4133, 5933)]
     return [
         Case("empty", "no chunk", b""),
@@ -132,7 +133,8 @@ def chunks() -> list[Case]:
         whole("chunks-full", "a last chunk that is full", "BF16", as_bf16(normal(4096, 24)), chunk_nbytes=4096),
         whole("chunk-log2-24", "the largest chunk size", "F32", bytes(4000), chunk_nbytes=1 << 24),
         Case("no-digest", "no SHA-256", text, sha256=False),
-        Case("many-tiny-tensors", "a real file", REAL_FILE.read_bytes(), None),
+        Case("many-tiny-tensors", "a real file, adaptive planes", REAL_FILE.read_bytes(), None),
+        whole("adaptive", "an adaptive plane whose distribution changes", "BF16", drifting),
     ]
 
 

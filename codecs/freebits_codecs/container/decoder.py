@@ -25,6 +25,7 @@ _FAULTS = {
     10: "number of more than 32 bits",
     11: "checksum",
     12: "run count",
+    13: "bytes of an adaptive plane",
 }
 """csrc/status.h, as words."""
 

@@ -13,9 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freebits_codecs import _core
-from freebits_codecs.container.packing import WORTH_TRYING, WORTH_TRYING_NBYTES, Packer, Packing
-from freebits_codecs.container.records import CHUNK, RECORD_NBYTES, ZSTD_FLAG, Record
+from freebits_codecs.container import frames
+from freebits_codecs.container.decoder import inflate
+from freebits_codecs.container.packing import WORTH_TRYING, WORTH_TRYING_NBYTES, Form, Packer, Packing
+from freebits_codecs.container.records import (
+    ADAPTIVE_VERSION,
+    CHUNK,
+    FIRST_VERSION,
+    RECORD_NBYTES,
+    ZSTD_FLAG,
+    Record,
+)
 from freebits_codecs.planner import NO_EXTENTS, ExtentArrays, sniffed_extents
+
+SPLIT_ONLY, ENTROPY, ADAPTIVE = range(3)
+"""Efforts, as csrc/frame.h numbers them."""
 
 Notes = tuple[NDArray[np.uint32], NDArray[np.uint32]]
 """Per chunk: stored bytes, weak bytes."""
@@ -29,6 +41,12 @@ class RecordEncoder:
         self.threads = threads
         self._extents = extents
         self._packer = Packer()
+        self.version = FIRST_VERSION
+        """What the container must say; known when the first bytes are encoded."""
+
+    def is_whole_file(self, offset: int, nbytes: int) -> bool:
+        """Whether `nbytes` that lie at `offset` are a file of one chunk: shorter ones come at a file's end only."""
+        return offset == 0 and nbytes < self.chunk_nbytes
 
     def bound(self, nbytes: int) -> int:
         """Room the records of `nbytes` bytes need at most."""
@@ -44,18 +62,28 @@ class RecordEncoder:
             extents = sniffed_extents(data, offset, self.chunk_nbytes)
         start = sink.length
         stored, weak = self._native(sink, data, offset, extents)
-        hopeful = np.flatnonzero(weak >= np.maximum(WORTH_TRYING_NBYTES, stored * WORTH_TRYING))
+        hopeful = np.flatnonzero(weak >= self._enough(stored, offset, len(data)))
         if hopeful.size:
             window = _Window(self, data, offset, extents)
             plans = {int(chunk): self._plan(window, int(chunk), int(weak[chunk])) for chunk in hopeful}
             _repack(memoryview(sink)[start:], stored, window, plans, self.threads)
             sink.length = start + int(stored.sum(dtype=np.int64)) + RECORD_NBYTES * stored.size
+            if self.is_whole_file(offset, len(data)):
+                self.version = _version_of(memoryview(sink)[start : sink.length])
         return stored
+
+    def _enough(self, stored: NDArray[np.uint32], offset: int, nbytes: int) -> NDArray[np.float64]:
+        """Weak bytes from which zstd is asked: in a small file none, in the first chunk of a large one few."""
+        enough: NDArray[np.float64] = np.maximum(WORTH_TRYING_NBYTES, stored * WORTH_TRYING)
+        if offset == 0:
+            enough[:1] = 0 if self.is_whole_file(offset, nbytes) else WORTH_TRYING_NBYTES
+        return enough
 
     def _plan(self, window: _Window, chunk: int, weak_nbytes: int) -> Packing:
         nbytes = len(window.chunk(chunk))
-        whole_file = window.offset == 0 and chunk == 0 and nbytes < self.chunk_nbytes
-        return self._packer.plan(weak_nbytes, nbytes, whole_file=whole_file)
+        is_first = window.offset == 0 and chunk == 0
+        is_whole_file = is_first and self.is_whole_file(0, nbytes)
+        return self._packer.plan(weak_nbytes, nbytes, is_first=is_first, is_whole_file=is_whole_file)
 
     def _native(
         self,
@@ -63,18 +91,18 @@ class RecordEncoder:
         data: memoryview,
         offset: int,
         extents: ExtentArrays,
-        entropy: bool = True,
+        effort: int = ENTROPY,
     ) -> Notes:
         arrays = (extents.starts, extents.stops, extents.layouts)
         stored, compressible, repetitive = _core.encode_records(
-            sink, data, offset, self.chunk_nbytes, *arrays, entropy=entropy, threads=self.threads
+            sink, data, offset, self.chunk_nbytes, *arrays, effort=effort, threads=self.threads
         )
         return stored, np.maximum(compressible, repetitive)
 
-    def split_payload(self, data: memoryview, offset: int, extents: ExtentArrays) -> memoryview:
-        """One chunk as frames whose planes are split and left uncoded, for zstd to find matches in."""
+    def payload(self, data: memoryview, offset: int, extents: ExtentArrays, effort: int) -> memoryview:
+        """One chunk as frames, made with an effort of SPLIT_ONLY, ENTROPY or ADAPTIVE."""
         sink = _core.OutputBuffer(self.bound(len(data)))
-        self._native(sink, data, offset, extents, entropy=False)
+        self._native(sink, data, offset, extents, effort)
         return memoryview(sink)[RECORD_NBYTES : sink.length]
 
 
@@ -94,8 +122,13 @@ class _Window:
         chunk = self.chunk(number)
         in_file = self.offset // self._encoder.chunk_nbytes + number
         offset = in_file * self._encoder.chunk_nbytes
-        split = partial(self._encoder.split_payload, chunk, offset)
-        packed = packing.pack(payload, (partial(split, self._extents), partial(split, NO_EXTENTS)))
+        form = partial(self._encoder.payload, chunk, offset)
+        forms: list[Form] = [partial(form, self._extents, SPLIT_ONLY), partial(form, NO_EXTENTS, SPLIT_ONLY)]
+        if self._encoder.is_whole_file(offset, len(chunk)):
+            adaptive = form(self._extents, ADAPTIVE)
+            if len(adaptive) <= len(payload) - WORTH_TRYING_NBYTES:  # else not worth asking newer readers
+                forms.append(lambda: adaptive)
+        packed = packing.pack(payload, tuple(forms))
         return None if packed is None else Record.pack(CHUNK, ZSTD_FLAG, in_file, len(chunk), packed)
 
 
@@ -121,3 +154,13 @@ def _repack(
         records[at : at + len(record)] = record
         stored[chunk] = len(record) - RECORD_NBYTES
         at += len(record)
+
+
+def _version_of(record: memoryview) -> int:
+    """The lowest format version that has what the record of a chunk uses."""
+    head = Record.parse(record[:RECORD_NBYTES], 0, _core.MAX_CHUNK_NBYTES, 0)
+    if not head.flags & ZSTD_FLAG:
+        return FIRST_VERSION  # adaptive planes are only made for zstd to pack what is beside them
+    payload = frames.parse_payload(inflate(record[RECORD_NBYTES:], head.nbytes, 0))
+    is_adaptive = any(plane.codec == frames.ADAPTIVE for frame in payload.frames for plane in frame.planes)
+    return ADAPTIVE_VERSION if is_adaptive else FIRST_VERSION

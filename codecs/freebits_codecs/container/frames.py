@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from freebits_codecs.errors import CorruptContainer
 from freebits_codecs.planner import LAYOUTS
 
-RAW, CONSTANT, RANS = range(3)
-PLANE_CODECS = ("raw", "constant", "rans")
+RAW, CONSTANT, RANS, ADAPTIVE = range(4)
+PLANE_CODECS = ("raw", "constant", "rans", "adaptive")
 
 PLANE_NAMES: dict[str, tuple[str, ...]] = {
     "bytes": ("bytes",),
@@ -101,12 +101,12 @@ def _frame(data: memoryview, at: int) -> tuple[Frame, int]:
     names = PLANE_NAMES[layout]
     codecs = bytes(data[at : at + len(names)])
     at += len(names)
-    if len(codecs) < len(names) or max(codecs) > RANS:
+    if len(codecs) < len(names) or max(codecs) > ADAPTIVE:
         raise IndexError
     spans: list[tuple[int, int]] = [(0, 0)] * len(names)
     for p in _plane_order(codecs):
         nbytes = numel if codecs[p] == RAW else 1
-        if codecs[p] == RANS:
+        if codecs[p] >= RANS:
             nbytes, at = _varint(data, at)
         spans[p] = (at, at + nbytes)
         at += nbytes
@@ -116,8 +116,8 @@ def _frame(data: memoryview, at: int) -> tuple[Frame, int]:
 
 def _plane_order(codecs: bytes) -> Iterator[int]:
     """Raw and constant planes first, then the coded ones."""
-    yield from (p for p, codec in enumerate(codecs) if codec != RANS)
-    yield from (p for p, codec in enumerate(codecs) if codec == RANS)
+    yield from (p for p, codec in enumerate(codecs) if codec < RANS)
+    yield from (p for p, codec in enumerate(codecs) if codec >= RANS)
 
 
 def _varint(data: memoryview, at: int) -> tuple[int, int]:

@@ -87,7 +87,7 @@ class ContainerReader:
         self.stored_nbytes = source.nbytes
         header = Header.parse(bytes(source.read_at(0, min(HEADER_NBYTES, source.nbytes))))
         header.require(form)
-        self.form = form
+        self.form, self.version = form, header.version
         self.chunk_nbytes = header.chunk_nbytes
         footer = self._read_footer()
         self.nbytes, self.sha256 = footer.nbytes, footer.sha256

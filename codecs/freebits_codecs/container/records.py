@@ -24,7 +24,10 @@ from freebits_codecs.errors import (
 )
 
 MAGIC = b"\x89FBIT\r\n\x1a"
-VERSION = 1
+VERSION = 2
+"""The newest; a container has the lowest that has all it uses."""
+
+FIRST_VERSION, ADAPTIVE_VERSION = 1, 2
 MEDIA_TYPE = "application/vnd.freebits"
 SYMMETRIC_MEDIA_TYPE = "application/vnd.freebits.symmetric"
 """A container whose original is a symmetric form: a type of its own, for nobody to get it unawares."""
@@ -80,9 +83,10 @@ class Header:
 
     chunk_nbytes: int = CHUNK_NBYTES
     form: int = PLAIN
+    version: int = FIRST_VERSION
 
     def pack(self) -> bytes:
-        body = _HEADER.pack(MAGIC, VERSION, self.chunk_nbytes.bit_length() - 1, self.form, 0)
+        body = _HEADER.pack(MAGIC, self.version, self.chunk_nbytes.bit_length() - 1, self.form, 0)
         return body + crc32c(body).to_bytes(4, "little")
 
     @staticmethod
@@ -93,7 +97,7 @@ class Header:
         magic, version, chunk_log2, form, reserved = _HEADER.unpack_from(data)
         _require_magic(magic, MAGIC)
         _require_crc("header checksum", data[:HEADER_NBYTES])
-        if version != VERSION:
+        if not FIRST_VERSION <= version <= VERSION:
             raise UnsupportedFormat(found=version, supported=VERSION)
         if form > SYMMETRIC:
             raise UnsupportedFormat(found=form, supported=SYMMETRIC, what="form of a container")
@@ -101,7 +105,7 @@ class Header:
             raise UnsupportedFormat(found=reserved, supported=0, what="container header flags")
         if not MIN_CHUNK_LOG2 <= chunk_log2 <= MAX_CHUNK_LOG2:
             raise LimitExceeded("log2 of the chunk size", found=chunk_log2, limit=MAX_CHUNK_LOG2)
-        return Header(1 << chunk_log2, form)
+        return Header(1 << chunk_log2, form, version)
 
     def require(self, form: int) -> None:
         """Raises UnexpectedForm when the original is of another form."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +55,7 @@ class ContainerWriter:
         self._progress = progress
         self._nbytes = self._stored = 0
         self._stored_nbytes: list[NDArray[np.uint32]] = []
-        self._emit(Header(chunk_nbytes, form).pack())
+        self._header = Header(chunk_nbytes, form)
 
     def write_batch(self, data: memoryview) -> None:
         """Encode the next bytes of the file."""
@@ -63,6 +63,7 @@ class ContainerWriter:
             self._digest.update(data)
         self._sink.length = 0
         self._stored_nbytes.append(self._records.encode(data, self._nbytes, self._sink))
+        self._begin()
         self._emit(memoryview(self._sink)[: self._sink.length])
         self._nbytes += len(data)
         if self._digest:
@@ -72,6 +73,7 @@ class ContainerWriter:
 
     def finish(self) -> EncodeSummary:
         """Write index and footer."""
+        self._begin()
         sha256 = self._digest.hexdigest() if self._digest else None
         tail = pack_tail(self._stored_nbytes, self._nbytes, self._stored, sha256)
         self._emit(tail)
@@ -81,6 +83,11 @@ class ContainerWriter:
         """Release the digest's thread; for when encoding is given up."""
         if self._digest:
             self._digest.close()
+
+    def _begin(self) -> None:
+        """Write the header, once: of a small file the version is known when it is encoded."""
+        if not self._stored:
+            self._emit(replace(self._header, version=self._records.version).pack())
 
     def _emit(self, piece: memoryview | bytes) -> None:
         self._write(piece)

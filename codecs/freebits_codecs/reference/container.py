@@ -61,8 +61,8 @@ def _header(data: bytes, expected_form: int) -> int:
     _require(data, 0, 16, "header")
     _check_crc("header", data[:12], data[12:16])
     version, chunk_log2, form, reserved = struct.unpack_from("<BBBB", data, 8)
-    if version != 1 or form > 1 or reserved:
-        raise UnsupportedFormat(found=version, supported=1)
+    if version not in (1, 2) or form > 1 or reserved:
+        raise UnsupportedFormat(found=version, supported=2)
     if form != expected_form:
         raise UnexpectedForm(is_symmetric=form == 1)
     if not 12 <= chunk_log2 <= 24:

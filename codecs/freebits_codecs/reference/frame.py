@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freebits_codecs.errors import CorruptContainer
+from freebits_codecs.reference.adaptive import decode_adaptive_plane
 from freebits_codecs.reference.cursor import Cursor, Notice
 from freebits_codecs.reference.rans import decode_plane
 
@@ -16,7 +17,7 @@ Bytes = NDArray[np.uint8]
 Words = NDArray[np.uint64]
 
 MAX_DEPTH = 2
-RAW, CONSTANT, RANS = range(3)
+RAW, CONSTANT, RANS, ADAPTIVE = range(4)
 
 
 def decode_frame(cursor: Cursor, limit: int, depth: int, notice: Notice) -> bytes:
@@ -28,8 +29,10 @@ def decode_frame(cursor: Cursor, limit: int, depth: int, notice: Notice) -> byte
     codecs = [cursor.u8() for _ in range(layout.plane_count)]
     planes: list[Bytes] = [_uncoded_plane(cursor, codec, numel, notice) for codec in codecs]
     for p, codec in enumerate(codecs):
-        if codec == RANS:
-            payload = cursor.take(cursor.varint())
+        payload = cursor.take(cursor.varint()) if codec in (RANS, ADAPTIVE) else b""
+        if codec == ADAPTIVE:
+            planes[p] = decode_adaptive_plane(payload, numel)
+        elif codec == RANS:
             planes[p] = decode_plane(payload, numel, notice, lambda c, n: _escape_values(c, n, depth + 1, notice))
     return layout.join(planes)
 
@@ -47,9 +50,9 @@ def _read_layout(cursor: Cursor, limit: int, notice: Notice) -> tuple[_Layout, i
 
 
 def _uncoded_plane(cursor: Cursor, codec: int, numel: int, notice: Notice) -> Bytes:
-    """(4.2) A raw or constant plane; nothing yet for a rANS plane, whose bytes come later."""
-    if codec > RANS:
-        raise CorruptContainer("plane codec", found=codec, expected=f"at most {RANS}")
+    """(4.2) A raw or constant plane; nothing yet for one whose bytes come later, behind their length."""
+    if codec > ADAPTIVE:
+        raise CorruptContainer("plane codec", found=codec, expected=f"at most {ADAPTIVE}")
     notice("codec", codec)
     if codec == RAW:
         return np.frombuffer(cursor.take(numel), np.uint8)

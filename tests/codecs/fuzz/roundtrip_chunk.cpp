@@ -58,7 +58,8 @@ Case read_case(const uint8_t* bytes, size_t size) {
     Input in(bytes, size);
     Case c;
     const size_t copies = copies_of(in.u8());
-    c.effort = in.u8() % 4 ? Effort::kEntropy : Effort::kSplitOnly;
+    constexpr Effort kEfforts[] = {Effort::kSplitOnly, Effort::kEntropy, Effort::kAdaptive, Effort::kEntropy};
+    c.effort = kEfforts[in.u8() % 4];
     c.offset = in.u16();
     uint64_t at = 0;
     for (size_t left = in.u8() % (kMaxExtents + 1); left > 0; --left) {
