@@ -74,7 +74,6 @@ void encode_adaptive(const uint8_t* plane, size_t n, std::vector<uint8_t>& out) 
 }
 
 Status decode_adaptive(const uint8_t* payload, size_t nbytes, uint8_t* plane, size_t n) {
-    if (n > kMaxAdaptive) return {Fault::kAdaptive, n, kMaxAdaptive};
     ByteTree tree;
     Interval interval;
     size_t used = 0;

@@ -8,12 +8,12 @@
 
 namespace freebits {
 
-inline constexpr size_t kMaxAdaptive = 1u << 15;  // elements of a plane: eight bits each, one after the other, take time
+inline constexpr size_t kMaxAdaptive = 1u << 15;  // elements of all in a chunk: bits that wait for each other take time
 
 /// What the n bytes of a plane are coded to.
 void encode_adaptive(const uint8_t* plane, size_t n, std::vector<uint8_t>& out);
 
-/// The n bytes of a plane whose payload is payload[0..nbytes).
+/// The n bytes, at most kMaxAdaptive, of a plane whose payload is payload[0..nbytes).
 Status decode_adaptive(const uint8_t* payload, size_t nbytes, uint8_t* plane, size_t n);
 
 }  // namespace freebits

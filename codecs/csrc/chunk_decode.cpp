@@ -65,6 +65,7 @@ Status decode_chunk(const Kernels& kernels, const uint8_t* payload, size_t paylo
                     uint8_t* out, size_t out_nbytes, size_t& consumed) {
     ByteReader in(payload, payload_nbytes);
     std::vector<OwnedRun> runs;
+    w.frame.adaptive_left = kMaxAdaptive;
     Status status = read_runs(in, out_nbytes, runs);
     if (status.ok())
         status = runs.empty() ? decode_in_sequence(kernels, in, w.frame, out, out_nbytes)

@@ -204,6 +204,7 @@ size_t payload_bound(const std::vector<FramePieces>& frames) {
 size_t encode_chunk(const Kernels& kernels, const uint8_t* in, uint64_t offset, size_t nbytes, const Extent* extents,
                     size_t extent_count, Effort effort, ChunkWorkspace& w, uint8_t* out, FrameNotes& notes) {
     if (extent_count > kMaxExtentsPerChunk) extent_count = 0;
+    w.frame.adaptive_left = kMaxAdaptive;
     const bool by_distribution = effort == Effort::kEntropy && has_mid_sized(offset, nbytes, extents, extent_count);
     FramePlanner planner(kernels, in, by_distribution);
     plan_frames(offset, nbytes, extents, extent_count, planner);

@@ -32,6 +32,7 @@ struct FrameWorkspace {
     std::vector<Histogram> units;
     std::vector<uint8_t> payload;
     std::vector<uint8_t> adaptive[kMaxPlanes];  // bytes of adaptive planes
+    size_t adaptive_left = 0;                   // elements that adaptive planes may still have; none among escape values
 };
 
 enum class Effort : uint8_t {

@@ -31,9 +31,11 @@ Status read_header(ByteReader& in, size_t out_nbytes, Layout& layout, size_t& nu
 }
 
 /// An adaptive plane is short: all of it is decoded at once, and joined as if it had been stored so.
-Status decode_to_raw(const uint8_t* payload, size_t nbytes, size_t numel, std::vector<uint8_t>& plane,
-                     PlaneSource& source) {
-    plane.resize(std::min(numel, kMaxAdaptive));
+Status decode_to_raw(const uint8_t* payload, size_t nbytes, size_t numel, FrameWorkspace& w,
+                     std::vector<uint8_t>& plane, PlaneSource& source) {
+    if (numel > w.adaptive_left) return {Fault::kAdaptive, numel, w.adaptive_left};
+    w.adaptive_left -= numel;
+    plane.resize(numel);
     source = {PlaneCodec::kRaw, plane.data()};
     return decode_adaptive(payload, nbytes, plane.data(), numel);
 }
@@ -53,7 +55,7 @@ Status read_planes(const Kernels& kernels, ByteReader& in, int plane_count, size
         if (!payload) return {Fault::kTruncated};
         if (Status s = sources[p].codec == PlaneCodec::kRans
                            ? w.decoders[p].start(kernels, payload, nbytes, numel, escape_depth)
-                           : decode_to_raw(payload, nbytes, numel, w.adaptive[p], sources[p]);
+                           : decode_to_raw(payload, nbytes, numel, w, w.adaptive[p], sources[p]);
             !s.ok())
             return s;
     }

@@ -102,11 +102,12 @@ PlanePlan plan_plane(const uint8_t* plane, size_t taken, size_t numel, bool expo
 }
 
 /// What the plan becomes with an effort. Adaptive coding needs no models, so that it is tried where rANS gave up, too.
-PlaneCodec codec_for(const PlanePlan& plan, size_t numel, Effort effort) {
+PlaneCodec codec_for(const PlanePlan& plan, size_t numel, Effort effort, FrameWorkspace& w) {
     if (plan.codec == PlaneCodec::kConstant) return plan.codec;
     if (effort == Effort::kSplitOnly) return PlaneCodec::kRaw;
-    const bool tried = effort == Effort::kAdaptive && numel <= kMaxAdaptive && plan.entropy_q16 <= kNoiseEntropy;
-    return tried ? PlaneCodec::kAdaptive : plan.codec;
+    if (effort != Effort::kAdaptive || numel > w.adaptive_left || plan.entropy_q16 > kNoiseEntropy) return plan.codec;
+    w.adaptive_left -= numel;
+    return PlaneCodec::kAdaptive;
 }
 
 /// Plans for all planes; returns how many elements were looked at.
@@ -118,7 +119,7 @@ size_t plan_frame(const Kernels& kernels, Layout layout, const uint8_t* in, size
     for (int p = 0; p < f.plane_count; ++p) {
         plan.plane[p] =
             plan_plane(w.sample.data() + static_cast<size_t>(p) * stride, taken, numel, p < f.exponent_planes, w);
-        plan.plane[p].codec = codec_for(plan.plane[p], numel, effort);
+        plan.plane[p].codec = codec_for(plan.plane[p], numel, effort, w);
     }
     return taken;
 }

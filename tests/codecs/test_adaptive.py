@@ -15,6 +15,7 @@ from freebits_codecs.formats import Extent
 from freebits_codecs.planner import ExtentArrays
 from freebits_codecs.reference import decode_container
 from freebits_codecs.reference.adaptive import MAX_NUMEL, decode_adaptive_plane
+from freebits_codecs.reference.chunk import decode_chunk
 from freebits_codecs.testing import safetensors, values
 
 TOO_LONG = 13
@@ -25,15 +26,20 @@ def varint(number: int) -> bytes:
     return bytes([number & 0x7F | 0x80, number >> 7 & 0x7F | 0x80, number >> 14])
 
 
-def payload_of(coded: bytes, numel: int) -> bytes:
-    """A chunk of one adaptive plane of plain bytes."""
-    return b"\0\0" + varint(numel) + b"\3" + varint(len(coded)) + coded
+def frame_of(coded: bytes, numel: int) -> bytes:
+    """A frame of one adaptive plane of plain bytes."""
+    return b"\0" + varint(numel) + b"\3" + varint(len(coded)) + coded
+
+
+def payload_of(*frames: bytes) -> bytes:
+    """A chunk of these frames."""
+    return b"\0" + b"".join(frames)
 
 
 def native(coded: bytes, numel: int) -> bytes | int:
     """The plane, or the code of the fault."""
     out = bytearray(numel)
-    fault = _core.decode_payload(payload_of(coded, numel), out)
+    fault = _core.decode_payload(payload_of(frame_of(coded, numel)), out)
     return bytes(out) if fault is None else fault[1]
 
 
@@ -76,12 +82,19 @@ def test_decoders_agree_on_any_bytes() -> None:
             assert native(coded, numel) == expected
 
 
-def test_too_many_elements_are_refused() -> None:
-    """One more than the format has: by the number, before anything is decoded."""
-    with pytest.raises(CorruptContainer, match="elements"):
-        decode_adaptive_plane(b"", MAX_NUMEL + 1)
-    assert native(b"", MAX_NUMEL + 1) == TOO_LONG
-    assert native(b"", MAX_NUMEL) == decode_adaptive_plane(b"", MAX_NUMEL).tobytes()
+@pytest.mark.parametrize("numels", [(MAX_NUMEL,), (MAX_NUMEL + 1,), (MAX_NUMEL, 1), (MAX_NUMEL // 2,) * 3, (3, 4, 5)])
+def test_too_many_elements_in_a_chunk_are_refused(numels: tuple[int, ...]) -> None:
+    """By their number, before anything is decoded: what a chunk may cost is bounded whatever its frames say."""
+    payload, out = payload_of(*(frame_of(b"", numel) for numel in numels)), bytearray(sum(numels))
+    fault = _core.decode_payload(payload, out)
+    if sum(numels) > MAX_NUMEL:
+        assert fault is not None
+        assert fault[1] == TOO_LONG
+        with pytest.raises(CorruptContainer, match="elements of adaptive planes"):
+            decode_chunk(payload, len(out), False, lambda *_: None)
+    else:
+        assert fault is None
+        assert bytes(out) == decode_chunk(payload, len(out), False, lambda *_: None)
 
 
 def test_bytes_left_over_are_refused() -> None:

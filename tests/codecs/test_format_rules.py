@@ -143,6 +143,9 @@ def rans(
 ESCAPE = b"\x01\x0a\x0a\x01\x80\x80"
 """A model of one value and an escape, which takes the place of 0x0b."""
 
+ADAPTIVE = b"\x00\x40\x03\x00"
+"""A frame of 64 bytes as an adaptive plane, of whose bits none is stored."""
+
 ALL_BYTES = bytes(range(64))
 FILLER = b"\x00\xe8\x07\x01\x00"
 """A frame of 1000 zeros: leaves room for the states of a plane of 64 elements."""
@@ -166,6 +169,7 @@ def both_planes(frame: bytes) -> bytes | str:
         escape_values_of_another_layout=(rans(ESCAPE, b"\x40\x07\x20\x01\x00\x01" + ALL_BYTES[:32]), None),
         escape_values_in_rans=(rans(ESCAPE, b"\x40" + rans()), b"\x0b" * 64),
         escape_values_of_escape_values=(rans(ESCAPE, b"\x40" + rans(ESCAPE, b"\x40" + rans())), b"\x0b" * 64),
+        adaptive_of_no_bytes=(ADAPTIVE, b"\xff" * 64),
     ),
 )
 def test_planes_that_are_read(frame, original):
@@ -197,6 +201,7 @@ def test_planes_that_are_read(frame, original):
         byte_missing=rans(states=b"\x81\x00" + b"\x80\x02" * 63),
         second_byte_not_taken=rans(states=b"\x80\x00" + b"\x80\x02" * 63, stream=b"\x01\x00"),
         escapes_without_values=rans(ESCAPE, b"\x00"),
+        adaptive_escape_values=rans(ESCAPE, b"\x40" + ADAPTIVE),
         value_missing=rans(ESCAPE, b"\x3f\x00\x3f\x00" + ALL_BYTES[:63]),
         value_too_many=rans(ESCAPE, b"\x41\x00\x41\x00" + ALL_BYTES + b"z"),
         values_shorter_than_said=rans(ESCAPE, b"\x40\x00\x3f\x00" + ALL_BYTES[:63]),

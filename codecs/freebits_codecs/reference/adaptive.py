@@ -10,10 +10,21 @@ from freebits_codecs.errors import CorruptContainer
 MAX_NUMEL = 1 << 15
 
 
+class AdaptiveBudget:
+    """(7) How many elements the adaptive planes of a chunk may still have."""
+
+    def __init__(self, numel: int = MAX_NUMEL) -> None:
+        self._left = numel
+
+    def take(self, numel: int) -> None:
+        """Raises CorruptContainer when there are not so many."""
+        if numel > self._left:
+            raise CorruptContainer("elements of adaptive planes", found=numel, expected=f"at most {self._left}")
+        self._left -= numel
+
+
 def decode_adaptive_plane(payload: bytes, numel: int) -> NDArray[np.uint8]:
     """(12.1) uint8[numel]; raises CorruptContainer."""
-    if numel > MAX_NUMEL:
-        raise CorruptContainer("elements of an adaptive plane", found=numel, expected=f"at most {MAX_NUMEL}")
     bits = _Bits(payload)
     fast, slow = [1 << 15] * 256, [1 << 15] * 256
     plane = np.empty(numel, np.uint8)

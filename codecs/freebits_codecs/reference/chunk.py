@@ -5,6 +5,7 @@ from __future__ import annotations
 import zstandard
 
 from freebits_codecs.errors import CorruptContainer, LimitExceeded
+from freebits_codecs.reference.adaptive import AdaptiveBudget
 from freebits_codecs.reference.cursor import Cursor, Notice
 from freebits_codecs.reference.frame import decode_frame
 
@@ -44,11 +45,11 @@ def _inflate(packed: bytes, limit: int) -> bytes:
 def _frames(cursor: Cursor, nbytes: int, limit: int, notice: Notice) -> list[bytes]:
     """(3.2) Frames until the chunk is full."""
     frames: list[bytes] = []
-    left = nbytes
+    left, adaptive = nbytes, AdaptiveBudget()
     while left:
         if len(frames) == limit:
             raise CorruptContainer("frames", found=f"more than {limit}", expected="fewer")
-        frames.append(decode_frame(cursor, left, 0, notice))
+        frames.append(decode_frame(cursor, left, 0, adaptive, notice))
         left -= len(frames[-1])
     cursor.expect_end("chunk payload")
     return frames

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freebits_codecs.errors import CorruptContainer
-from freebits_codecs.reference.adaptive import decode_adaptive_plane
+from freebits_codecs.reference.adaptive import AdaptiveBudget, decode_adaptive_plane
 from freebits_codecs.reference.cursor import Cursor, Notice
 from freebits_codecs.reference.rans import decode_plane
 
@@ -20,7 +20,7 @@ MAX_DEPTH = 2
 RAW, CONSTANT, RANS, ADAPTIVE = range(4)
 
 
-def decode_frame(cursor: Cursor, limit: int, depth: int, notice: Notice) -> bytes:
+def decode_frame(cursor: Cursor, limit: int, depth: int, adaptive: AdaptiveBudget, notice: Notice) -> bytes:
     """(4.1) The next frame's elements, at most `limit` bytes."""
     if depth > MAX_DEPTH:
         raise CorruptContainer("nesting of escape values", found=depth, expected=MAX_DEPTH)
@@ -31,6 +31,7 @@ def decode_frame(cursor: Cursor, limit: int, depth: int, notice: Notice) -> byte
     for p, codec in enumerate(codecs):
         payload = cursor.take(cursor.varint()) if codec in (RANS, ADAPTIVE) else b""
         if codec == ADAPTIVE:
+            adaptive.take(numel)
             planes[p] = decode_adaptive_plane(payload, numel)
         elif codec == RANS:
             planes[p] = decode_plane(payload, numel, notice, lambda c, n: _escape_values(c, n, depth + 1, notice))
@@ -61,7 +62,7 @@ def _uncoded_plane(cursor: Cursor, codec: int, numel: int, notice: Notice) -> By
 
 def _escape_values(cursor: Cursor, count: int, depth: int, notice: Notice) -> bytes:
     """(5.4)"""
-    values = decode_frame(cursor, count, depth, notice)
+    values = decode_frame(cursor, count, depth, AdaptiveBudget(0), notice)
     if len(values) != count:
         raise CorruptContainer("bytes of escape values", found=len(values), expected=count)
     return values
