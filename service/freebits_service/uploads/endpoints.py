@@ -101,8 +101,9 @@ async def take_part(
 ) -> str:
     """Store one part as it arrives, and count it; its SHA-256. Raises PartMismatch, StorageFull, UploadNotFound.
 
-    With `in_order` the sender means to send all parts one after another: then one has no digest of its own, and the
-    whole is hashed as they come, and the answer is empty.
+    With `in_order` the sender means to send all parts one after another, and waits for each: then one has no digest of
+    its own, and the whole is hashed as they come, and the answer is empty. Such parts become durable with the whole:
+    what a power cut took is found when that is read again, and the sender begins anew.
     """
     with (
         IN_ORDER.turn(found.row.id, plan.number, counts=in_order and hub.store.is_exclusive) as turn,
@@ -116,8 +117,9 @@ async def take_part(
                 received = await receive_checked(body, writer, plan, sha256)
         except ObjectNotFound:
             raise UploadNotFound(found.row.id) from None  # it was completed while this part arrived once more
-        # In threads of their own: a slow store must not use up those that answer everything else.
-        await asyncio.to_thread(staging.finish_part, hub, found, writer)
+        if turn.digest is None:
+            # In threads of their own: a slow store must not use up those that answer everything else.
+            await asyncio.to_thread(staging.finish_part, hub, found, writer)
         await run_in_threadpool(operations.note_part, hub, found, plan, received)
         turn.is_kept = True
     RECEIVED.inc(plan.nbytes)
