@@ -3,8 +3,8 @@
     python tests/bench/bench_hf.py [--gib 1] [--rounds 3]
 
 Whole commands, with the start of Python and all hashing by the client; the servers take turns, the best of the rounds
-counts. Clients from 1.20 on upload by Xet, which the plainest server does not have: that row is beside LFS by the last
-release that uses it. The hub has every file verified and committed when `hf upload` ends.
+counts. Clients from 1.20 on upload by Xet, to the plainest server, too; rows beside LFS are beside the last release of
+those that use it. The hub has every file verified and committed when `hf upload` ends.
 Downloads go by plain HTTP and by Xet; from which size on the hub offers the latter is decided by this. On one machine
 client and server share the cores, so that all a server does is added to what the client does; over a limited link it is
 done while bytes are on their way.
@@ -66,6 +66,7 @@ def measure(folder: Path, nbytes: int, rounds: int, link: Link) -> Times:
             by_lfs, by_xet = f"admin/lfs-{number}", f"admin/xet-{number}"
             sunk_s = lfs.seconds(plain, "upload", "bench/files", str(files))
             written_s = lfs.seconds(writing, "upload", "bench/files", str(files))
+            sunk_by_xet_s = xet.seconds(plain, "upload", "bench/files", str(files))
             # Other bytes each time, or the hub would know them.
             for path in files.iterdir():
                 with path.open("r+b") as file:
@@ -79,8 +80,9 @@ def measure(folder: Path, nbytes: int, rounds: int, link: Link) -> Times:
                 with path.open("r+b") as file:
                     file.write(f"{number:04}xet".encode())
             took = xet.seconds(url, "upload", by_xet, str(files))
-            note("upload by Xet, beside one that forgets it", sunk_s, took)
-            note("upload by Xet, beside one that writes it", written_s, took)
+            note("upload by Xet, beside one that forgets it", sunk_by_xet_s, took)
+            note("upload by Xet, beside LFS to one that forgets it", sunk_s, took)
+            note("upload by Xet, beside LFS to one that writes it", written_s, took)
             digests.update({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files.iterdir()})
             plain_s = xet.download(plain, "bench/files", digests)
             note("download as it was sent, by HTTP", plain_s, xet.download(url, by_xet, digests, **BY_HTTP))

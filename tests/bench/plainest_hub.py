@@ -1,4 +1,4 @@
-"""The plainest server that `hf upload` and `hf download` work against: a sink for LFS, and files sent by the kernel.
+"""The plainest server that `hf upload` and `hf download` work against: a sink for LFS and Xet, files by the kernel.
 
 It checks nothing, hashes nothing and knows one user; files come from one folder. What is uploaded it forgets, or writes
 to a file whose bytes the kernel may keep in memory for as long as it likes. What a hub does beyond that is what a
@@ -11,6 +11,7 @@ import json
 import os
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -30,7 +31,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Creation, announcements, the LFS batch, the commit."""
-        path, body = urlsplit(self.path).path, self._body()
+        path = urlsplit(self.path).path
+        if path.startswith("/xet/v1/xorbs/"):
+            self._sink()
+            self._json({"was_inserted": True})
+            return
+        body = self._body()
         base = f"http://{self.headers['Host']}"
         if path == "/api/repos/create":
             name = json.loads(body)["name"]
@@ -43,6 +49,9 @@ class _Handler(BaseHTTPRequestHandler):
             actions = {"upload": {"href": f"{base}/sink"}}
             objects = [{**wanted, "actions": actions} for wanted in json.loads(body)["objects"]]
             self._json({"transfer": "basic", "objects": objects})
+        elif path.startswith("/xet/"):
+            is_shard = path.endswith("/shards")
+            self._json({"result": 1, "type": "result"} if is_shard else {}, 200 if is_shard else 404)
         elif "/commit/" in path:
             url = f"{base}/bench/files/commit/{COMMIT}"
             self._json({"success": True, "commitOid": COMMIT, "commitUrl": url, "hookOutput": ""})
@@ -50,6 +59,14 @@ class _Handler(BaseHTTPRequestHandler):
             self._json({"errors": [], "warnings": []})
 
     def do_PUT(self) -> None:
+        """An object of LFS."""
+        self._sink()
+        self.send_response(200)
+        self.send_header("ETag", '"sunk"')
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def _sink(self) -> None:
         """Read a body, and forget or write it."""
         left, window = int(self.headers["Content-Length"]), memoryview(bytearray(SINK_NBYTES))
         with open(os.devnull, "wb") if self.kept is None else tempfile.TemporaryFile(dir=self.kept) as file:
@@ -57,10 +74,6 @@ class _Handler(BaseHTTPRequestHandler):
                 received = self.rfile.readinto(window[: min(left, SINK_NBYTES)])  # type: ignore[attr-defined]
                 file.write(window[:received])
                 left -= received
-        self.send_response(200)
-        self.send_header("ETag", '"sunk"')
-        self.send_header("Content-Length", "0")
-        self.end_headers()
 
     def do_HEAD(self) -> None:
         """What a file is."""
@@ -71,6 +84,10 @@ class _Handler(BaseHTTPRequestHandler):
         path = urlsplit(self.path).path
         if "/resolve/" in path:
             self._file(with_body=True)
+        elif "/xet-write-token/" in path:
+            base, expires = f"http://{self.headers['Host']}/xet", int(time.time()) + 3600
+            facts = {"accessToken": "any", "exp": expires, "casUrl": base}
+            self._json(facts)
         elif path.startswith("/api/models/"):
             found = [{"rfilename": name} for name in self.digests]
             if "/tree/" in path:
