@@ -23,6 +23,7 @@ class Connections:
         self._timeout_s, self._certificates = timeout_s, certificates
         self._idle: dict[tuple[str, str], list[http.client.HTTPConnection]] = {}
         self._busy: set[http.client.HTTPConnection] = set()
+        self._is_closed = False
         self._lock = threading.Lock()
 
     def take(self, url: SplitResult) -> http.client.HTTPConnection:
@@ -40,7 +41,10 @@ class Connections:
         """Keep the connection for the next request to the same place."""
         with self._lock:
             self._busy.discard(connection)
-            self._idle.setdefault(origin_of(url), []).append(connection)
+            if not self._is_closed:
+                self._idle.setdefault(origin_of(url), []).append(connection)
+                return
+        connection.close()
 
     def forget(self, connection: http.client.HTTPConnection) -> None:
         """The connection is closed and will not come back."""
@@ -50,6 +54,7 @@ class Connections:
     def close(self) -> None:
         """Close idle connections; wake up whoever waits on one in use."""
         with self._lock:
+            self._is_closed = True
             idle = [connection for kept in self._idle.values() for connection in kept]
             self._idle.clear()
             busy = list(self._busy)

@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from answering import send, serving
 
 from freebits.blob_http import BlobTransport
 from freebits.certificates import Certificates
+from freebits.connections import Connections
 from freebits.errors import ProtocolError, TransportError
 from freebits.retry import Retry
 from freebits.steps import PutPart
@@ -46,6 +48,19 @@ def test_connections_are_reused() -> None:
         for _ in range(10):
             assert bytes(blobs.get_range("/x", {}, 0, 10).body) == b"0123456789"
     assert len(ports) == 1
+
+
+def test_a_connection_that_comes_back_late_is_not_kept() -> None:
+    """Whoever still read when all was closed does not leave a socket behind."""
+    with serving(lambda handler: send(handler, 200)) as endpoint:
+        url = urlsplit(endpoint)
+        connections = Connections(5.0, Certificates())
+        connection = connections.take(url)
+        connection.request("GET", "/")
+        connection.getresponse().read()
+        connections.close()
+        connections.give_back(url, connection)
+        assert connection.sock is None
 
 
 def test_a_redirect_to_another_host_carries_no_token() -> None:
