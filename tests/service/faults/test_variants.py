@@ -52,7 +52,8 @@ def test_a_worker_killed_at_each_step(
         assert made["method"] == method
         check(client, repo, made)
         job = client.get(f"/jobs/{made['job']}").json()
-        assert (job["attempt"], job["failures"]) == (1, 0)
+        assert job["failures"] == 0
+        assert job["attempt"] <= 2  # a second one where the first was killed before the engine knew of it
         assert list((Path(served.data) / "scratch").glob("*/*")) == []
 
 
