@@ -171,11 +171,19 @@ class GuardedHttp(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """What uvicorn does, without copying what arrived twice where nothing waits before it."""
+        """What uvicorn does, without copying what arrived twice where nothing waits before it.
+
+        Where something does, it is extended in place: a body may come in chunks of a byte.
+        """
         cycle = self.cycle
         if cycle.response_complete:
             return
-        cycle.body = cycle.body + body if cycle.body else body  # type: ignore[assignment]
+        if not cycle.body:
+            cycle.body = body  # type: ignore[assignment]
+        else:
+            if isinstance(cycle.body, bytes):
+                cycle.body = bytearray(cycle.body)
+            cycle.body += body
         if len(cycle.body) > HIGH_WATER_LIMIT:
             self.flow.pause_reading()
         cycle.message_event.set()

@@ -223,6 +223,16 @@ def test_a_body_that_ends_after_its_answer_keeps_the_connection(
     assert answer_of(shorter)[0] == 200
 
 
+def test_a_body_in_chunks_of_one_byte_is_taken_whole(served: Any, dial: Callable[..., socket.socket]) -> None:
+    """Many of them arrive at once, each behind the others."""
+    body = b" " * 200_000 + b'{"name": "admin/in-single-bytes"}'
+    head = f"POST /api/v1/repos HTTP/1.1\r\n{AUTHORIZED}Content-Type: application/json\r\n"
+    connection = dial(f"{head}Transfer-Encoding: chunked\r\n\r\n")
+    connection.sendall(b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n")
+    status, answer = answer_of(connection)
+    assert (status, answer.get("name")) == (201, "admin/in-single-bytes"), answer
+
+
 def test_deeply_nested_json_is_an_error_of_the_caller(served: Any, dial: Callable[..., socket.socket]) -> None:
     """A hundred thousand brackets are 400 or 422, not the end of the process."""
     for text in ("[" * 100_000, '{"a":' * 100_000, "[" * 100_000 + "]" * 100_000):
