@@ -1,6 +1,6 @@
 """The certificates that hubs are checked against, read once and not before a connection needs them.
 
-Reading them takes 40 ms, which is most of what `freebits ls` waits for, and a hub at http:// needs none.
+Reading them takes 40 ms of every command, and a hub at http:// needs none.
 """
 
 from __future__ import annotations
