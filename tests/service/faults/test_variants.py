@@ -43,8 +43,17 @@ def test_a_worker_killed_at_each_step(
     client.push(repo, {"model.safetensors": MODEL, "config.json": b"{}"})
     worker = ready_worker(served)
     for step, method in STEPS.items():
-        assert client.post(f"/repos/{repo}/variants", json={"method": method}).status_code == 202
-        wait_for(lambda step=step, worker=worker: worker.lines(step), step, 0.002)
+        asked = client.post(f"/repos/{repo}/variants", json={"method": method})
+        assert asked.status_code == 202
+        job_id = asked.json()["id"]
+        # Of this job: the worker has come to the same step of the one before, which it went on with.
+        wait_for(
+            lambda step=step, worker=worker, job_id=job_id: any(
+                line["job_id"] == job_id for line in worker.lines(step)
+            ),
+            step,
+            0.002,
+        )
         worker.kill()
         worker = ready_worker(served)
         wait_for(lambda: variant(client, repo)["state"] == "done", "the variant", 0.1)
