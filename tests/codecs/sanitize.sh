@@ -35,7 +35,7 @@ mkdir "$folder/package"
 cp -r codecs/freebits_codecs "$folder/package/"
 cp "$folder"/core/_core.*.so "$folder/package/freebits_codecs/"
 
-export PYTHONPATH="$folder/package" PYTHONMALLOC=malloc OPENBLAS_NUM_THREADS=1
+export PYTHONPATH="$folder/package:$PWD/client" PYTHONMALLOC=malloc OPENBLAS_NUM_THREADS=1
 export ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:detect_stack_use_after_return=1
 export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 tests=("$@")
