@@ -142,7 +142,7 @@ class Found:
 
 
 def _believable(name: str, shape: Sequence[int]) -> bool:
-    return len(shape) <= MAX_RANK and 0 < len(name) <= MAX_NAME_LENGTH and all(dim >= 0 for dim in shape)
+    return len(shape) <= MAX_RANK and 0 < len(name) <= MAX_NAME_LENGTH and min(shape, default=0) >= 0
 
 
 def _check_room(found: Sequence[object]) -> None:

@@ -28,6 +28,7 @@ _ENTRY = re.compile(
     re.DOTALL,
 )
 _METADATA = b'"__metadata__"'
+_JSON = json.JSONDecoder()
 _COMPLEX = {"C64": "F32", "C128": "F64"}
 
 
@@ -49,7 +50,7 @@ def read(source: Source, found: Found) -> None:
         at, end = entry.end(), entry["end"]
         is_small = entry.end("value") - entry.start("name") <= MAX_ENTRY_NBYTES
         if is_small and entry["name"] != _METADATA:
-            _read_entry(_text(entry["name"]), json.loads(entry["value"].decode()), 8 + header_nbytes, found)
+            _read_entry(_text(entry["name"]), _JSON.raw_decode(entry["value"].decode())[0], 8 + header_nbytes, found)
 
 
 def _text(quoted: bytes) -> str:
@@ -75,6 +76,6 @@ def _read_entry(name: str, entry: object, data_start: int, found: Found) -> None
 
 
 def _integers(value: object) -> list[int]:
-    if not isinstance(value, list) or not all(type(item) is int for item in value):
+    if not isinstance(value, list) or not {int}.issuperset(map(type, value)):
         raise Unreadable("a shape or offset is not a list of integers")
     return value
