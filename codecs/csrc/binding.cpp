@@ -7,8 +7,8 @@
 #include <algorithm>
 #include <string>
 
-#include "copy_past_cache.h"
 #include "cpu.h"
+#include "encode_job.h"
 #include "output_buffer.h"
 #include "parallel.h"
 #include "record.h"
@@ -18,8 +18,6 @@ using namespace nb::literals;
 
 namespace freebits {
 namespace {
-
-constexpr size_t kMoreThanCaches = 16u << 20;  // smaller results are likely hashed or sent on at once
 
 /// A readable or writable view of a Python object's memory, held while the GIL is released.
 class BufferView {
@@ -68,75 +66,6 @@ std::vector<Extent> read_extents(const Array<uint64_t>& starts, const Array<uint
     return extents;
 }
 
-/// What encode_records reports per record.
-struct RecordNotes {
-    std::vector<uint32_t> stored_nbytes, compressible_nbytes, repetitive_nbytes;
-    explicit RecordNotes(size_t n) : stored_nbytes(n), compressible_nbytes(n), repetitive_nbytes(n) {}
-};
-
-struct EncodeJob {
-    const Kernels& kernels;
-    const uint8_t* data;
-    size_t nbytes;
-    uint64_t offset;
-    size_t chunk_nbytes;
-    const std::vector<Extent>& extents;
-    Effort effort;
-    uint8_t* out;
-    size_t* length;
-    Turns turns;
-    RecordNotes notes;
-
-    size_t count() const { return (nbytes + chunk_nbytes - 1) / chunk_nbytes; }
-    void append(const uint8_t* record, size_t record_nbytes) {
-        if (nbytes > kMoreThanCaches)
-            copy_past_cache(out + *length, record, record_nbytes);
-        else
-            std::memcpy(out + *length, record, record_nbytes);
-        *length += record_nbytes;
-    }
-};
-
-/// Each record is made in memory that stays in the cache: its parts are written, checksummed and moved there.
-class EncodeWorker {
-public:
-    explicit EncodeWorker(EncodeJob& job) : job_(job) {}
-
-    void operator()(size_t i) try {
-        const size_t first = i * job_.chunk_nbytes, n = std::min(job_.chunk_nbytes, job_.nbytes - first);
-        record_.resize(kRecordHeader + chunk_bound(n));
-        uint8_t* record = record_.data();
-        const uint64_t start = job_.offset + first;
-        const auto overlap = overlapping(start, start + n);
-        FrameNotes notes;
-        const size_t stored = encode_chunk(job_.kernels, job_.data + first, start, n, overlap.first, overlap.second,
-                                           job_.effort, workspace_, record + kRecordHeader, notes);
-        write_record_header(job_.kernels, record, start / job_.chunk_nbytes, static_cast<uint32_t>(n),
-                            static_cast<uint32_t>(stored));
-        job_.notes.stored_nbytes[i] = static_cast<uint32_t>(stored);
-        job_.notes.compressible_nbytes[i] = static_cast<uint32_t>(notes.compressible_nbytes);
-        job_.notes.repetitive_nbytes[i] = static_cast<uint32_t>(notes.repetitive_nbytes);
-        if (!job_.turns.wait(i)) return;
-        job_.append(record, kRecordHeader + stored);
-        job_.turns.done();
-    } catch (...) {
-        job_.turns.fail();
-        throw;
-    }
-
-private:
-    std::pair<const Extent*, size_t> overlapping(uint64_t start, uint64_t stop) const {
-        const auto first = std::partition_point(job_.extents.begin(), job_.extents.end(),
-                                                [&](const Extent& e) { return e.stop <= start; });
-        const auto last =
-            std::partition_point(first, job_.extents.end(), [&](const Extent& e) { return e.start < stop; });
-        return {job_.extents.data() + (first - job_.extents.begin()), static_cast<size_t>(last - first)};
-    }
-    EncodeJob& job_;
-    ChunkWorkspace workspace_;
-    std::vector<uint8_t> record_;
-};
-
 nb::tuple encode_records(OutputBuffer& sink, nb::handle data, uint64_t offset, uint32_t chunk_nbytes,
                          const Array<uint64_t>& starts, const Array<uint64_t>& stops, const Array<uint8_t>& layouts,
                          int effort, int threads, const std::string& isa) {
@@ -183,7 +112,7 @@ struct DecodeJob {
 
 class DecodeWorker {
 public:
-    explicit DecodeWorker(DecodeJob& job) : job_(job) { workspace_.frame.past_cache = job.past_cache; }
+    explicit DecodeWorker(DecodeJob& job) : job_(job) { workspace_.past_cache = job.past_cache; }
     void operator()(size_t i) {
         const uint8_t* record = job_.data + job_.offsets[i];
         const RecordHeader header = read_record_header(record);

@@ -1,10 +1,16 @@
-// Cursors over byte buffers: a reader that never passes its end, a writer into space the caller measured.
+// Byte buffers and cursors over them: a reader that never passes its end, a writer into space the caller measured.
 #pragma once
 
 #include <cstdint>
 #include <cstring>
+#include <vector>
 
 namespace freebits {
+
+/// Make room in a buffer that is used again and again: resize would clear what it gives back and takes again.
+inline void grow(std::vector<uint8_t>& buffer, size_t nbytes) {
+    if (buffer.size() < nbytes) buffer.resize(nbytes);
+}
 
 class ByteReader {
 public:

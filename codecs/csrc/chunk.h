@@ -22,15 +22,20 @@ inline constexpr uint32_t kMaxChunkNbytes = 1u << 24;
 
 /// The longest payload: it is one raw frame when coding does not pay.
 inline constexpr size_t chunk_bound(size_t nbytes) { return kMaxVarint + frame_bound(nbytes); }
+/// What is written before coding turns out not to pay: headers of as many frames and runs as there can be.
+inline constexpr size_t chunk_room(size_t nbytes) {
+    return chunk_bound(nbytes) + kMaxRuns * (1 + kMaxVarint) + kMaxFrames * kMaxFrameHeader;
+}
 
 struct ChunkWorkspace {
     FrameWorkspace frame;
+    bool past_cache = false;  // decoded bytes are not read again soon
     std::vector<uint8_t> gathered;
-    std::vector<uint8_t> payload;
 };
 
-/// Encode file bytes [offset, offset + nbytes), given at `in`, to `out`, which has chunk_bound(nbytes) bytes of room.
-/// extents[0..extent_count) are sorted, disjoint and overlap the chunk. Returns the payload's length.
+/// Encode file bytes [offset, offset + nbytes), given at `in`, to `out`, which has chunk_room(nbytes) bytes of room.
+/// extents[0..extent_count) are sorted, disjoint and overlap the chunk. Returns the payload's length, at most
+/// chunk_bound(nbytes).
 size_t encode_chunk(const Kernels& kernels, const uint8_t* in, uint64_t offset, size_t nbytes, const Extent* extents,
                     size_t extent_count, Effort effort, ChunkWorkspace& workspace, uint8_t* out, FrameNotes& notes);
 

@@ -1,4 +1,5 @@
 #include "chunk.h"
+#include "copy_past_cache.h"
 
 namespace freebits {
 namespace {
@@ -35,10 +36,16 @@ Status decode_in_sequence(const Kernels& kernels, ByteReader& in, FrameWorkspace
     return {};
 }
 
+void move_run(uint8_t* to, const uint8_t* from, size_t nbytes, bool past_cache) {
+    constexpr size_t kWorthFence = 1u << 15;
+    if (past_cache && nbytes >= kWorthFence) return copy_past_cache(to, from, nbytes);
+    std::memcpy(to, from, nbytes);
+}
+
 /// Frame by frame into a buffer, then each run to its place.
 Status decode_scattered(const Kernels& kernels, ByteReader& in, const std::vector<OwnedRun>& runs, ChunkWorkspace& w,
                         uint8_t* out, size_t out_nbytes) {
-    w.gathered.resize(out_nbytes);
+    grow(w.gathered, out_nbytes);
     for (size_t frame = 0, filled = 0; filled < out_nbytes; ++frame) {
         if (frame == kMaxFrames) return {Fault::kFrameSize, filled, out_nbytes};
         size_t used = 0;
@@ -49,7 +56,7 @@ Status decode_scattered(const Kernels& kernels, ByteReader& in, const std::vecto
         for (const OwnedRun& run : runs) {
             if (run.frame == frame) {
                 if (run.nbytes > used - taken) return {Fault::kFrameSize, taken + run.nbytes, used};
-                std::memcpy(out + at, w.gathered.data() + taken, run.nbytes);
+                move_run(out + at, w.gathered.data() + taken, run.nbytes, w.past_cache);
                 taken += run.nbytes;
             }
             at += run.nbytes;
@@ -67,6 +74,7 @@ Status decode_chunk(const Kernels& kernels, const uint8_t* payload, size_t paylo
     std::vector<OwnedRun> runs;
     w.frame.adaptive_left = kMaxAdaptive;
     Status status = read_runs(in, out_nbytes, runs);
+    w.frame.past_cache = w.past_cache && runs.empty();  // what is gathered is read again at once
     if (status.ok())
         status = runs.empty() ? decode_in_sequence(kernels, in, w.frame, out, out_nbytes)
                               : decode_scattered(kernels, in, runs, w, out, out_nbytes);

@@ -42,7 +42,7 @@ Histogram probe_run(const Kernels& kernels, Layout layout, const uint8_t* in, si
     for (size_t r = 0; r < runs; ++r) {
         const size_t first = runs == 1 ? 0 : (numel - n) * r / (runs - 1);
         kernels.split[static_cast<int>(layout)](in + first * static_cast<size_t>(facts(layout).item_nbytes), n, at);
-        h.add(planes[0], n);
+        kernels.count(planes[0], n, h);
     }
     const uint64_t counted = std::max(h.total, 1u);
     h.total = 0;
@@ -55,8 +55,7 @@ Histogram probe_run(const Kernels& kernels, Layout layout, const uint8_t* in, si
 
 Histogram sum_of(const Histogram& a, const Histogram& b) {
     Histogram sum = a;
-    for (int s = 0; s < 256; ++s) sum.count[s] += b.count[s];
-    sum.total += b.total;
+    sum.add(b);
     return sum;
 }
 
@@ -184,19 +183,13 @@ void write_runs(const std::vector<FramePieces>& frames, ByteWriter& out) {
 
 const uint8_t* gather(const uint8_t* in, const FramePieces& frame, std::vector<uint8_t>& buffer) {
     if (frame.runs.size() == 1) return in + frame.runs[0].first;
-    buffer.resize(frame.nbytes);
+    grow(buffer, frame.nbytes);
     uint8_t* at = buffer.data();
     for (const Run& run : frame.runs) {
         std::memcpy(at, in + run.first, run.nbytes);
         at += run.nbytes;
     }
     return buffer.data();
-}
-
-size_t payload_bound(const std::vector<FramePieces>& frames) {
-    size_t sum = kMaxVarint;
-    for (const FramePieces& f : frames) sum += f.runs.size() * (1 + kMaxVarint) + frame_bound(f.nbytes);
-    return sum;
 }
 
 }  // namespace
@@ -212,20 +205,13 @@ size_t encode_chunk(const Kernels& kernels, const uint8_t* in, uint64_t offset, 
         planner = FramePlanner(kernels, in, false);
         plan_frames(offset, nbytes, extents, extent_count, planner);
     }
-    const bool direct = planner.frames.size() == 1;  // then the bound holds while writing, too
-    w.payload.resize(direct ? 0 : payload_bound(planner.frames));
-    uint8_t* start = direct ? out : w.payload.data();
-    ByteWriter writer(start);
+    ByteWriter writer(out);
     write_runs(planner.frames, writer);
     for (const FramePieces& frame : planner.frames)
         encode_frame(kernels, frame.layout, gather(in, frame, w.gathered), frame.numel(), effort, 0, w.frame, writer,
                      notes);
-    const size_t length = static_cast<size_t>(writer.at() - start);
-    if (direct) return length;
-    if (length <= chunk_bound(nbytes)) {
-        std::memcpy(out, start, length);
-        return length;
-    }
+    const size_t length = static_cast<size_t>(writer.at() - out);
+    if (length <= chunk_bound(nbytes)) return length;
     ByteWriter raw(out);
     raw.varint(0);  // one frame, in sequence
     encode_frame(kernels, Layout::kBytes, in, nbytes, effort, 0, w.frame, raw, notes);

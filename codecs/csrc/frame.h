@@ -26,8 +26,10 @@ struct FrameNotes {
 struct FrameWorkspace {
     RansPlaneEncoder encoders[kMaxPlanes];
     RansPlaneDecoder decoders[kMaxPlanes];
-    bool past_cache = false;  // decoded bytes are not read again soon
-    std::vector<uint8_t> sample;
+    bool past_cache = false;  // decoded bytes are written around the cache
+    PendingCopy copy;         // encoding does part of it on the way
+    std::vector<uint8_t> sample;  // the planes of some elements, sample_stride apart
+    size_t sample_stride = 0;
     std::vector<size_t> unit_ends;
     std::vector<Histogram> units;
     std::vector<uint8_t> payload;

@@ -2,38 +2,13 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
+
+#include "log2.h"
 
 namespace freebits {
 namespace {
 
 constexpr uint32_t kEscapeValueBits = 4;  // what an escape's value costs on real exponents, roughly
-
-/// log2(x) in 1/65536, by repeated squaring: exact enough, and the same everywhere.
-constexpr uint32_t log2_q16(uint32_t x) {
-    int whole = 31;
-    while (!(x >> whole)) --whole;
-    uint64_t mantissa = (static_cast<uint64_t>(x) << 31) >> whole;  // [1, 2) in 1.31
-    uint32_t result = static_cast<uint32_t>(whole);
-    for (int bit = 0; bit < 16; ++bit) {
-        mantissa = mantissa * mantissa >> 31;
-        result <<= 1;
-        if (mantissa >> 32) {
-            result |= 1;
-            mantissa >>= 1;
-        }
-    }
-    return result;
-}
-
-template <uint32_t kLimit>
-constexpr std::array<uint32_t, kLimit + 1> make_log2_table() {
-    std::array<uint32_t, kLimit + 1> table{};
-    for (uint32_t x = 1; x <= kLimit; ++x) table[x] = log2_q16(x);
-    return table;
-}
-constexpr uint32_t kLog2Limit = 1024;
-constexpr std::array<uint32_t, kLog2Limit + 1> kLog2 = make_log2_table<kLog2Limit>();
 
 struct Entries {
     uint8_t symbol[kMaxSymbols];
@@ -50,7 +25,7 @@ struct Entries {
 Entries choose_entries(const Histogram& h, bool sampled) {
     std::array<uint8_t, 256> order;
     int distinct = 0;
-    for (int s = 0; s < 256; ++s)
+    for (int s = h.first; s <= h.last; ++s)
         if (h.count[s]) order[distinct++] = static_cast<uint8_t>(s);
     std::stable_sort(order.begin(), order.begin() + distinct,
                      [&](uint8_t a, uint8_t b) { return h.count[a] > h.count[b]; });
@@ -119,41 +94,6 @@ void index_model(RansModel& m) {
 
 }  // namespace
 
-uint32_t fast_log2_q16(uint32_t x) {
-    if (x <= kLog2Limit) return kLog2[x];
-    const int shift = 22 - std::countl_zero(x);
-    const uint32_t head = x >> shift, rest = x & ((1u << shift) - 1);
-    const uint64_t rise = static_cast<uint64_t>(kLog2[head + 1] - kLog2[head]) * rest >> shift;
-    return kLog2[head] + static_cast<uint32_t>(rise) + (static_cast<uint32_t>(shift) << 16);
-}
-
-void Histogram::add(const uint8_t* data, size_t nbytes) {
-    constexpr size_t kWorthTables = 1024;
-    total += static_cast<uint32_t>(nbytes);
-    if (nbytes < kWorthTables) {
-        for (size_t i = 0; i < nbytes; ++i) ++count[data[i]];
-        return;
-    }
-    uint32_t lane[4][256] = {};  // four tables: equal neighbours do not wait for each other's store
-    size_t i = 0;
-    for (; i + 4 <= nbytes; i += 4)
-        for (int k = 0; k < 4; ++k) ++lane[k][data[i + k]];
-    for (; i < nbytes; ++i) ++lane[0][data[i]];
-    for (int s = 0; s < 256; ++s) count[s] += lane[0][s] + lane[1][s] + lane[2][s] + lane[3][s];
-}
-
-int Histogram::distinct() const {
-    return static_cast<int>(std::count_if(count, count + 256, [](uint32_t c) { return c != 0; }));
-}
-
-uint32_t Histogram::entropy_q16() const {
-    if (!total) return 0;
-    uint64_t weighted = 0;
-    for (uint32_t c : count)
-        if (c) weighted += static_cast<uint64_t>(c) * fast_log2_q16(c);
-    return fast_log2_q16(total) - static_cast<uint32_t>(weighted / total);
-}
-
 RansModel build_model(const Histogram& histogram, bool sampled) {
     Entries entries = choose_entries(histogram, sampled);
     uint32_t covered = 0;
@@ -172,16 +112,15 @@ RansModel build_model(const Histogram& histogram, bool sampled) {
     return m;
 }
 
-uint32_t model_cost_q16(const RansModel& model, const Histogram& histogram) {
-    if (!histogram.total) return 0;
+uint64_t model_cost_q16(const RansModel& model, const Histogram& histogram) {
     uint64_t sum = 0;
-    for (int s = 0; s < 256; ++s) {
+    for (int s = histogram.first; s <= histogram.last; ++s) {
         const int rank = model.rank_of_symbol[s];
         const bool escaped = model.has_escape && rank == model.entry_count - 1;
         const uint32_t bits = (kProbBits << 16) - kLog2[model.freq[rank]] + (escaped ? kEscapeValueBits << 16 : 0);
         sum += static_cast<uint64_t>(histogram.count[s]) * bits;
     }
-    return static_cast<uint32_t>(sum / histogram.total);
+    return sum;
 }
 
 void write_model(const RansModel& m, ByteWriter& out) {

@@ -16,6 +16,7 @@ struct ModelSegment {
 struct PlaneModels {
     std::vector<RansModel> models;
     std::vector<ModelSegment> segments;
+    uint64_t nbytes = 0;  // the plane's symbols and models will take, by what was counted
 };
 
 inline constexpr size_t kMaxModels = 64;  // of one plane
@@ -27,10 +28,7 @@ inline size_t unit_tiles(size_t numel) {
     return (tiles + kMaxUnits - 1) / kMaxUnits;
 }
 
-/// Share units out among models. units[u] counts unit u, or a sample of it; numel is the plane's length.
-PlaneModels plan_models(const std::vector<Histogram>& units, size_t numel, bool sampled);
-
-/// Bytes the plane's symbols and models will take, estimated from the same counts.
-uint64_t models_cost_nbytes(const PlaneModels& plan, const std::vector<Histogram>& units, size_t numel);
+/// Share units out among models. units[u] counts unit u, or a sample of it, and is used up; numel is the plane's length.
+PlaneModels plan_models(std::vector<Histogram>& units, size_t numel, bool sampled);
 
 }  // namespace freebits

@@ -26,29 +26,58 @@ struct Bf16JoinStep {
     }
 };
 
+/// Bytes of a line are brought to its halves and stored half by half, which takes half the shuffles of whole registers.
 class Bf16SplitStep {
 public:
     Bf16SplitStep() {
         alignas(64) static constexpr auto kBytes = [] {
-            struct { uint8_t low[64], high[64]; } bytes{};  // of 64 words in two registers
-            for (int i = 0; i < 64; ++i) {
-                bytes.low[i] = static_cast<uint8_t>(2 * i);
-                bytes.high[i] = static_cast<uint8_t>(2 * i + 1);
-            }
+            struct { uint8_t at[64]; } bytes{};
+            for (int i = 0; i < 64; ++i) bytes.at[i] = static_cast<uint8_t>(2 * (i % 32) + i / 32);
             return bytes;
         }();
-        low_ = _mm512_loadu_si512(kBytes.low);
-        high_ = _mm512_loadu_si512(kBytes.high);
+        low_then_high_ = _mm512_loadu_si512(kBytes.at);
     }
     void split(const uint8_t* in, uint8_t* e, uint8_t* s) const {
-        const __m512i a = _mm512_loadu_si512(in), b = _mm512_loadu_si512(in + 64);
-        const __m512i first = _mm512_shldi_epi16(a, a, 1), second = _mm512_shldi_epi16(b, b, 1);
-        _mm512_storeu_si512(e, _mm512_permutex2var_epi8(first, high_, second));
-        _mm512_storeu_si512(s, _mm512_permutex2var_epi8(first, low_, second));
+        for (int half = 0; half < 2; ++half) {
+            const __m512i words = _mm512_loadu_si512(in + 64 * half);
+            const __m512i bytes = _mm512_permutexvar_epi8(low_then_high_, _mm512_shldi_epi16(words, words, 1));
+            _mm256_storeu_si256(reinterpret_cast<__m256i*>(s + 32 * half), _mm512_castsi512_si256(bytes));
+            _mm256_storeu_si256(reinterpret_cast<__m256i*>(e + 32 * half), _mm512_extracti64x4_epi64(bytes, 1));
+        }
     }
 
 private:
-    __m512i low_, high_;
+    __m512i low_then_high_;
+};
+
+/// A copy in whole lines around the cache.
+class LinesPastCache {
+public:
+    explicit LinesPastCache(PendingCopy& pending) : pending_(pending) {
+        const size_t head = std::min(-reinterpret_cast<uintptr_t>(pending.to) % kLine, pending.nbytes);
+        if (head) std::memcpy(pending.to, pending.from, head);
+        from_ = pending.from + head;
+        to_ = pending.to + head;
+        left_ = pending.nbytes - head;
+    }
+    /// What was done is no longer pending.
+    ~LinesPastCache() { pending_ = {from_, to_, left_}; }
+    LinesPastCache(const LinesPastCache&) = delete;
+    LinesPastCache& operator=(const LinesPastCache&) = delete;
+
+    bool more() const { return left_ >= kLinesPerStep * kLine; }
+    void step() {
+        for (size_t i = 0; i < kLinesPerStep; ++i, from_ += kLine, to_ += kLine)
+            _mm512_stream_si512(reinterpret_cast<__m512i*>(to_), _mm512_loadu_si512(from_));
+        left_ -= kLinesPerStep * kLine;
+    }
+
+private:
+    static constexpr size_t kLine = 64, kLinesPerStep = 2;
+    PendingCopy& pending_;
+    const uint8_t* from_;
+    uint8_t* to_;
+    size_t left_;
 };
 
 void join_bf16_avx512(const uint8_t* const* planes, size_t n, uint8_t* out) {

@@ -4,6 +4,8 @@
 // States are held as two byte vectors, their low and high bytes in lane order. The low bytes are then the slots as they
 // stand, "fell below 2^8" is "high byte is zero", and taking a byte in is a blend. Products need 16 bits.
 #if defined(__x86_64__)
+#include "count_loops.h"
+#include "count_loops.h"
 #include "crc32c.h"
 #include "planes_avx2.h"
 #include "rans_groups.h"
@@ -247,7 +249,8 @@ void encode_tile_beside(RansCoder& coder, size_t group_count, const uint8_t* in,
     encode_tile_of<6, Beside>(coder, group_count, in, escapes, pending);
 }
 
-void encode_tile(RansCoder& coder, size_t group_count, const uint8_t* in, TileEscapes& escapes, PendingSplit& pending) {
+void encode_tile(RansCoder& coder, size_t group_count, const uint8_t* in, TileEscapes& escapes, PendingSplit& pending,
+                 PendingCopy&) {
     if (pending.layout == Layout::kBf16)
         return encode_tile_beside<Bf16Split<Bf16SplitStep>>(coder, group_count, in, escapes, pending);
     encode_tile_beside<NothingBeside>(coder, group_count, in, escapes, pending);
@@ -261,6 +264,7 @@ const Kernels kAvx2Kernels = {"avx2",
                               FREEBITS_JOIN_TABLE(join_bf16),
                               join_lines,
                               FREEBITS_SPLIT_TABLE(split_bf16),
+                              count_bytes,
                               crc32c_sse42};
 
 }  // namespace freebits

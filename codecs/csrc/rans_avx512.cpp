@@ -1,64 +1,16 @@
 // The rANS kernels with AVX-512 VBMI2: all tables live in vector registers, so a look-up is vpermi2b instead of a gather,
 // and renormalisation is one vpexpandb (decode) or vpcompressb (encode) for 64 lanes.
-//
-// A state is held as two byte vectors, its low and high bytes in lane order. The low bytes are then the slots as they
-// stand, "fell below 2^8" is "high byte is zero", and taking a byte in is a blend. Products need 16 bits: even and odd
-// lanes are widened apart and packed again.
 #if defined(__x86_64__)
-#include <immintrin.h>
-
+#include "count_avx512.h"
 #include "crc32c.h"
+#include "encode_avx512.h"
+#include "lanes_avx512.h"
 #include "planes_avx512.h"
 #include "planes_loops.h"
 #include "rans_kernel.h"
 
 namespace freebits {
 namespace {
-
-struct Lanes {
-    __m512i low, high;
-};
-
-inline __m512i low_bytes() { return _mm512_set1_epi16(0x00FF); }
-
-/// Bytes of `even` and `odd` 16-bit lanes back into lane order: low halves and high halves.
-inline Lanes pack(__m512i even, __m512i odd) {
-    constexpr int kSelect = 0xCA;  // mask ? first : second
-    return {_mm512_ternarylogic_epi64(low_bytes(), even, _mm512_slli_epi16(odd, 8), kSelect),
-            _mm512_ternarylogic_epi64(low_bytes(), _mm512_srli_epi16(even, 8), odd, kSelect)};
-}
-inline __m512i even_words(__m512i bytes) { return _mm512_and_si512(bytes, low_bytes()); }
-inline __m512i odd_words(__m512i bytes) { return _mm512_srli_epi16(bytes, 8); }
-
-/// state[64] as 16-bit words in lane order <-> byte vectors.
-inline Lanes load_states(const uint16_t* state) {
-    const __m512i a = _mm512_loadu_si512(state), b = _mm512_loadu_si512(state + 32);
-    const auto join = [](__m256i x, __m256i y) { return _mm512_inserti64x4(_mm512_castsi256_si512(x), y, 1); };
-    return {join(_mm512_cvtepi16_epi8(a), _mm512_cvtepi16_epi8(b)),
-            join(_mm512_cvtepi16_epi8(_mm512_srli_epi16(a, 8)), _mm512_cvtepi16_epi8(_mm512_srli_epi16(b, 8)))};
-}
-inline void store_states(uint16_t* state, Lanes x) {
-    const auto widen = [](__m512i low, __m512i high, int half) {
-        const __m256i l = half ? _mm512_extracti64x4_epi64(low, 1) : _mm512_castsi512_si256(low);
-        const __m256i h = half ? _mm512_extracti64x4_epi64(high, 1) : _mm512_castsi512_si256(high);
-        return _mm512_or_si512(_mm512_cvtepu8_epi16(l), _mm512_slli_epi16(_mm512_cvtepu8_epi16(h), 8));
-    };
-    _mm512_storeu_si512(state, widen(x.low, x.high, 0));
-    _mm512_storeu_si512(state + 32, widen(x.low, x.high, 1));
-}
-
-/// 256 bytes in four registers, indexed by bytes.
-struct ByteTable {
-    __m512i quarter[4];
-    explicit ByteTable(const uint8_t* table) {
-        for (int q = 0; q < 4; ++q) quarter[q] = _mm512_loadu_si512(table + 64 * q);
-    }
-    __m512i operator[](__m512i index) const {
-        const __m512i lower = _mm512_permutex2var_epi8(quarter[0], index, quarter[1]);
-        const __m512i upper = _mm512_permutex2var_epi8(quarter[2], index, quarter[3]);
-        return _mm512_mask_mov_epi8(lower, _mm512_movepi8_mask(index), upper);
-    }
-};
 
 struct DecodeTables {
     ByteTable rank_of_slot;
@@ -70,15 +22,6 @@ struct DecodeTables {
           start(_mm512_loadu_si512(m.start)),
           escape(_mm512_set1_epi8(static_cast<char>(m.escape_byte))) {}
 };
-
-uint64_t groups_with_escapes(const TileEscapes& escapes, size_t group_count) {
-    uint64_t groups = 0;
-    for (size_t g = 0; g < kTileGroups; g += 8) {
-        const __m512i lanes = _mm512_loadu_si512(escapes.lanes + g);
-        groups |= static_cast<uint64_t>(_mm512_test_epi64_mask(lanes, lanes)) << g;
-    }
-    return _bzhi_u64(groups, static_cast<unsigned>(group_count));
-}
 
 /// One group: symbols out, states advanced. `bytes` are the next 64 of the stream; returns how many were taken.
 inline unsigned decode_group(const DecodeTables& t, Lanes& x, __m512i bytes, uint8_t* out, uint64_t* escapes) {
@@ -163,85 +106,6 @@ void join_lines(PendingJoin& pending) {
     pending.numel = 0;
 }
 
-struct EncodeTables {
-    ByteTable rank_of_symbol;
-    __m512i freq, start, reciprocal[2], escape_rank;
-    explicit EncodeTables(const RansModel& m)
-        : rank_of_symbol(m.rank_of_symbol),
-          freq(_mm512_loadu_si512(m.freq)),
-          start(_mm512_loadu_si512(m.start)),
-          reciprocal{_mm512_loadu_si512(m.reciprocal), _mm512_loadu_si512(m.reciprocal + 32)},
-          escape_rank(_mm512_set1_epi8(static_cast<char>(m.has_escape ? m.entry_count - 1 : -1))) {}
-};
-
-/// x -> (x / freq) * 256 + x % freq + start in 16-bit lanes; x < 256 * freq, so the quotient fits a byte.
-/// The reciprocal is rounded down, which leaves the quotient at most one too small.
-inline __m512i push(__m512i x, __m512i freq, __m512i start, __m512i reciprocal) {
-    const __m512i quotient = _mm512_mulhi_epu16(x, reciprocal);
-    const __m512i remainder = _mm512_sub_epi16(x, _mm512_mullo_epi16(quotient, freq));
-    const __m512i y = _mm512_add_epi16(_mm512_add_epi16(_mm512_slli_epi16(quotient, 8), remainder), start);
-    const __mmask32 short_by_one = _mm512_cmpge_epu16_mask(remainder, freq);
-    return _mm512_mask_add_epi16(y, short_by_one, y, _mm512_sub_epi16(_mm512_set1_epi16(kSlots), freq));
-}
-
-inline unsigned encode_group(const EncodeTables& t, Lanes& x, __m512i symbols, uint8_t* out_end, uint64_t* escapes) {
-    const __m512i rank = t.rank_of_symbol[symbols];
-    *escapes = _mm512_cmpeq_epi8_mask(rank, t.escape_rank);
-    const __m512i freq = _mm512_permutexvar_epi8(rank, t.freq), start = _mm512_permutexvar_epi8(rank, t.start);
-    const __mmask64 full = _mm512_cmpge_epu8_mask(x.high, freq);
-    const unsigned given = static_cast<unsigned>(_mm_popcnt_u64(full));
-    _mm512_mask_storeu_epi8(out_end - given, _bzhi_u64(~0ull, given), _mm512_maskz_compress_epi8(full, x.low));
-    const __m512i low = _mm512_mask_mov_epi8(x.low, full, x.high);
-    const __m512i high = _mm512_mask_mov_epi8(x.high, full, _mm512_setzero_si512());
-    const __m512i even = _mm512_or_si512(even_words(low), _mm512_slli_epi16(high, 8));
-    const __m512i odd = _mm512_or_si512(odd_words(low), _mm512_andnot_si512(low_bytes(), high));
-    const auto reciprocal = [&](__m512i index) {
-        return _mm512_permutex2var_epi16(t.reciprocal[0], index, t.reciprocal[1]);
-    };
-    x = pack(push(even, even_words(freq), even_words(start), reciprocal(even_words(rank))),
-             push(odd, odd_words(freq), odd_words(start), reciprocal(odd_words(rank))));
-    return given;
-}
-
-template <int K, class Beside>
-void encode_tile_of(RansCoder& coder, size_t group_count, const uint8_t* in, TileEscapes& escapes, PendingSplit& pending) {
-    Beside beside(pending);
-    const EncodeTables tables(coder.model);
-    Lanes x[K];
-    uint8_t* out[K];
-    for (int k = 0; k < K; ++k) {
-        x[k] = load_states(coder.stream[k].state);
-        out[k] = coder.stream[k].out;
-    }
-    size_t g = group_count;
-    const auto one = [&](size_t group, int k) {
-        out[k] -= encode_group(tables, x[k], _mm512_loadu_si512(in + group * kLanes), out[k], escapes.lanes + group);
-        if (beside.more()) beside.step();
-    };
-    for (; g % K != 0; --g) one(g - 1, static_cast<int>((g - 1) & (K - 1)));
-    for (; g != 0; g -= K)
-        for (int k = 0; k < K; ++k) one(g - K + k, k);
-    for (int k = 0; k < K; ++k) {
-        store_states(coder.stream[k].state, x[k]);
-        coder.stream[k].out = out[k];
-    }
-    escapes.groups = groups_with_escapes(escapes, group_count);
-}
-
-template <class Beside>
-void encode_tile_beside(RansCoder& coder, size_t group_count, const uint8_t* in, TileEscapes& escapes,
-                        PendingSplit& pending) {
-    if (coder.stream_count == 4) return encode_tile_of<4, Beside>(coder, group_count, in, escapes, pending);
-    if (coder.stream_count == 2) return encode_tile_of<2, Beside>(coder, group_count, in, escapes, pending);
-    encode_tile_of<1, Beside>(coder, group_count, in, escapes, pending);
-}
-
-void encode_tile(RansCoder& coder, size_t group_count, const uint8_t* in, TileEscapes& escapes, PendingSplit& pending) {
-    if (pending.layout == Layout::kBf16)
-        return encode_tile_beside<Bf16Split<Bf16SplitStep>>(coder, group_count, in, escapes, pending);
-    encode_tile_beside<NothingBeside>(coder, group_count, in, escapes, pending);
-}
-
 }  // namespace
 
 const Kernels kAvx512Kernels = {"avx512",
@@ -250,6 +114,7 @@ const Kernels kAvx512Kernels = {"avx512",
                                 FREEBITS_JOIN_TABLE(join_bf16_avx512),
                                 join_lines,
                                 FREEBITS_SPLIT_TABLE(split_bf16_avx512),
+                                count_bytes_avx512,
                                 crc32c_vpclmul};
 
 }  // namespace freebits

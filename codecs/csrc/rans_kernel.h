@@ -10,6 +10,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "histogram.h"
+
 namespace freebits {
 
 inline constexpr int kLanes = 64;
@@ -76,8 +78,15 @@ struct PendingSplit {
     size_t numel = 0;
 };
 
-// Coding a tile may do as much of another tile's join or split as it likes between its groups (or nothing): loads and stores
-// that go to memory then run beside the arithmetic, where a join or split of its own would wait for them.
+/// A copy that waits to be done, of nbytes to memory that is not read again soon.
+struct PendingCopy {
+    const uint8_t* from = nullptr;
+    uint8_t* to = nullptr;
+    size_t nbytes = 0;
+};
+
+// Coding a tile may do as much of another tile's join or split, or of a copy, as it likes between its groups (or nothing):
+// loads and stores that go to memory then run beside the arithmetic, where on their own they would wait for each other.
 
 /// Decode `group_count` groups (<= kTileGroups, starting at stream 0) into out[group_count * 64].
 /// escapes: which symbols are the escape byte (meaningless when the model has no escape).
@@ -89,7 +98,7 @@ using RansDecodeTile = bool (*)(RansCoder& coder, size_t group_count, uint8_t* o
 /// escapes: which bytes have no entry of their own.
 /// Each stream must have 64 free bytes below `out` for every one of its groups.
 using RansEncodeTile = void (*)(RansCoder& coder, size_t group_count, const uint8_t* in, TileEscapes& escapes,
-                                PendingSplit& pending);
+                                PendingSplit& pending, PendingCopy& copy);
 
 /// Join planes[p][0..n) into n elements at out, or split them. Planes and out never overlap.
 using JoinPlanes = void (*)(const uint8_t* const* planes, size_t n, uint8_t* out);
@@ -100,6 +109,9 @@ using SplitPlanes = void (*)(const uint8_t* in, size_t n, uint8_t* const* planes
 using JoinLines = void (*)(PendingJoin& pending);
 inline constexpr size_t kMaxLeft = 64;
 
+/// Add bytes to a histogram.
+using CountBytes = void (*)(const uint8_t* data, size_t nbytes, Histogram& histogram);
+
 /// Everything that exists once per instruction set. All sets write and read the same bytes.
 struct Kernels {
     const char* name;
@@ -108,6 +120,7 @@ struct Kernels {
     JoinPlanes join[kLayoutCount];
     JoinLines join_lines;  // nullptr: whole joins are as fast
     SplitPlanes split[kLayoutCount];
+    CountBytes count;
     uint32_t (*crc32c)(uint32_t crc, const uint8_t* data, size_t nbytes);
 };
 

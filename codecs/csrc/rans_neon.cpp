@@ -5,6 +5,8 @@
 #if defined(__aarch64__)
 #include <arm_neon.h>
 
+#include "count_loops.h"
+#include "count_loops.h"
 #include "crc32c.h"
 #include "lane_shuffles.h"
 #include "planes_loops.h"
@@ -194,7 +196,8 @@ size_t encode_group(const EncodeTables& t, uint8x16_t escape_rank, uint16_t* sta
     return givers.all();
 }
 
-void encode_tile(RansCoder& coder, size_t group_count, const uint8_t* in, TileEscapes& escapes, PendingSplit&) {
+void encode_tile(RansCoder& coder, size_t group_count, const uint8_t* in, TileEscapes& escapes, PendingSplit&,
+                 PendingCopy&) {
     const RansModel& m = coder.model;
     const EncodeTables tables(m);
     const uint8x16_t escape_rank = vdupq_n_u8(static_cast<uint8_t>(m.has_escape ? m.entry_count - 1 : -1));
@@ -212,6 +215,7 @@ const Kernels kNeonKernels = {"neon",
                               FREEBITS_JOIN_TABLE(join_bf16),
                               nullptr,
                               FREEBITS_SPLIT_TABLE(split_bf16),
+                              count_bytes,
                               crc32c_arm};
 
 }  // namespace freebits

@@ -37,7 +37,7 @@ void RansPlaneEncoder::start(const PlaneModels& plan, size_t numel) {
     coder_.stream_count = stream_count_for(numel);
     escape_values_.clear();
     const size_t groups = group_count_for(numel);
-    scratch_.resize(groups * kLanes);
+    grow(scratch_, groups * kLanes);
     uint8_t* end = scratch_.data();
     for (int k = 0; k < coder_.stream_count; ++k) {
         end += stream_groups(groups, k, coder_.stream_count) * kLanes;
@@ -46,7 +46,8 @@ void RansPlaneEncoder::start(const PlaneModels& plan, size_t numel) {
     }
 }
 
-void RansPlaneEncoder::encode_tile(const Kernels& kernels, uint8_t* tile, size_t n, PendingSplit& pending) {
+void RansPlaneEncoder::encode_tile(const Kernels& kernels, uint8_t* tile, size_t n, PendingSplit& pending,
+                                   PendingCopy& copy) {
     if (!tiles_left_) {
         const ModelSegment& segment = plan_->segments[--segment_];
         tiles_left_ = segment.tile_count;
@@ -56,7 +57,7 @@ void RansPlaneEncoder::encode_tile(const Kernels& kernels, uint8_t* tile, size_t
     const size_t groups = group_count_for(n);
     std::fill(tile + n, tile + groups * kLanes, likeliest(coder_.model));  // never an escape
     TileEscapes escapes;
-    kernels.rans_encode_tile(coder_, groups, tile, escapes, pending);
+    kernels.rans_encode_tile(coder_, groups, tile, escapes, pending, copy);
     if (!coder_.model.has_escape) return;
     for (uint64_t with = escapes.groups; with;) {
         const size_t g = static_cast<size_t>(take_highest(with));

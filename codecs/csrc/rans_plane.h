@@ -21,8 +21,8 @@ public:
     /// numel elements will come, last tile first, coded with the plan's models (kept by reference).
     void start(const PlaneModels& plan, size_t numel);
     /// Encode the n bytes of a tile; tile[] has room to be padded to whole groups. Part of `pending`, a split of other
-    /// memory, may be done on the way.
-    void encode_tile(const Kernels& kernels, uint8_t* tile, size_t n, PendingSplit& pending);
+    /// memory, and of `copy` may be done on the way.
+    void encode_tile(const Kernels& kernels, uint8_t* tile, size_t n, PendingSplit& pending, PendingCopy& copy);
     /// Bytes the payload may take at most, once all tiles are in.
     size_t payload_bound() const;
     void write_payload(const Kernels& kernels, int escape_depth, ByteWriter& out);

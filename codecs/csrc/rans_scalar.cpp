@@ -5,6 +5,8 @@
 // in loops over the 64 lanes that compilers vectorise.
 #include <bit>
 
+#include "count_loops.h"
+#include "count_loops.h"
 #include "crc32c.h"
 #include "planes_loops.h"
 #include "rans_groups.h"
@@ -88,7 +90,8 @@ __attribute__((noinline)) size_t encode_group(const ByteTable& table, uint16_t* 
     return static_cast<size_t>(end - out);
 }
 
-void encode_tile(RansCoder& coder, size_t group_count, const uint8_t* in, TileEscapes& escapes, PendingSplit&) {
+void encode_tile(RansCoder& coder, size_t group_count, const uint8_t* in, TileEscapes& escapes, PendingSplit&,
+                 PendingCopy&) {
     const RansModel& m = coder.model;
     const ByteTable table(m);
     const uint64_t any = m.has_escape ? ~0ull : 0;
@@ -106,6 +109,6 @@ void encode_tile(RansCoder& coder, size_t group_count, const uint8_t* in, TileEs
 
 const Kernels kScalarKernels = {
     "scalar", decode_tile, encode_tile, FREEBITS_JOIN_TABLE(join_bf16), nullptr,
-    FREEBITS_SPLIT_TABLE(split_bf16), crc32c_tables};
+    FREEBITS_SPLIT_TABLE(split_bf16), count_bytes, crc32c_tables};
 
 }  // namespace freebits

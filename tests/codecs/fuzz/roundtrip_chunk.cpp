@@ -80,7 +80,7 @@ struct Encoded {
 
 Encoded encode(const Kernels& kernels, const Case& c) {
     static ChunkWorkspace workspace;
-    Encoded e{std::make_unique<uint8_t[]>(chunk_bound(c.data.size())), 0};
+    Encoded e{std::make_unique<uint8_t[]>(chunk_room(c.data.size())), 0};
     FrameNotes notes;
     e.nbytes = encode_chunk(kernels, c.data.data(), c.offset, c.data.size(), c.extents.data(), c.extents.size(), c.effort,
                             workspace, e.payload.get(), notes);

@@ -63,8 +63,8 @@ TileEscapes cut(const TileEscapes& escapes, size_t groups) {
 }
 bool same(const TileEscapes& a, const TileEscapes& b) { return !std::memcmp(&a, &b, sizeof a); }
 
-/// `pending`: a split of other memory, some of which may be done beside.
-Encoded encode(const Kernels& kernels, const Plane& plane, PendingSplit& pending) {
+/// `pending` and `copy`: a split and a copy of other memory, some of which may be done beside.
+Encoded encode(const Kernels& kernels, const Plane& plane, PendingSplit& pending, PendingCopy& copy) {
     RansCoder coder{};
     coder.stream_count = plane.stream_count;
     std::vector<std::unique_ptr<GuardedBytes>> space;
@@ -82,7 +82,7 @@ Encoded encode(const Kernels& kernels, const Plane& plane, PendingSplit& pending
         std::copy(tile.bytes.begin(), tile.bytes.end(), bytes);
         coder.model = tile.source.model;
         TileEscapes escapes{};
-        kernels.rans_encode_tile(coder, tile.groups(), bytes, escapes, pending);
+        kernels.rans_encode_tile(coder, tile.groups(), bytes, escapes, pending, copy);
         result.escapes.insert(result.escapes.begin(), cut(escapes, tile.groups()));
     }
     for (int k = 0; k < plane.stream_count; ++k) {
@@ -94,7 +94,8 @@ Encoded encode(const Kernels& kernels, const Plane& plane, PendingSplit& pending
 
 Encoded encode(const Kernels& kernels, const Plane& plane) {
     PendingSplit none;
-    return encode(kernels, plane, none);
+    PendingCopy nothing;
+    return encode(kernels, plane, none, nothing);
 }
 
 /// What decoding gives up to the first tile that runs past the end.
@@ -316,7 +317,8 @@ void check_split_beside(Random& random, Layout layout, size_t n) {
         const PlaneMemory planes(shape.plane_count, n);
         PendingSplit pending{layout, in.tail(nbytes), {}, n};
         std::copy(planes.at, planes.at + shape.plane_count, pending.planes);
-        const Encoded own = encode(*kernels, plane, pending);
+        PendingCopy nothing;
+        const Encoded own = encode(*kernels, plane, pending, nothing);
         kernels->split[static_cast<int>(layout)](pending.in, pending.numel, pending.planes);
         require(own.streams == wanted.streams && own.states == wanted.states && planes.equals(scalar, n), *kernels,
                 "splits or encodes differently side by side: layout " + std::to_string(static_cast<int>(layout)) + ", " +
@@ -324,13 +326,66 @@ void check_split_beside(Random& random, Layout layout, size_t n) {
     }
 }
 
+void check_copy_beside(Random& random, size_t nbytes) {
+    const GuardedBytes from(nbytes), to(nbytes + 64);
+    random.fill(from.tail(nbytes), nbytes);
+    const Plane plane(random, 1 << random.below(3), {1 + random.below(kTileGroups), 1 + random.below(kTileGroups)});
+    const Encoded wanted = encode(kScalarKernels, plane);
+    for (const Kernels* kernels : available_kernels()) {
+        uint8_t* place = to.tail(nbytes + random.below(64));
+        std::fill_n(to.tail(nbytes + 64), nbytes + 64, uint8_t{0});
+        PendingSplit none;
+        PendingCopy copy{from.tail(nbytes), place, nbytes};
+        const Encoded own = encode(*kernels, plane, none, copy);
+        const size_t done = nbytes - copy.nbytes;
+        require(copy.from == from.tail(nbytes) + done && copy.to == place + done, *kernels, "loses its place in a copy");
+        std::copy_n(copy.from, copy.nbytes, copy.to);
+        require(own.streams == wanted.streams && own.states == wanted.states &&
+                    std::equal(place, place + nbytes, from.tail(nbytes)),
+                *kernels,
+                "copies or encodes differently side by side: " + std::to_string(nbytes) + " bytes beside " + plane.text());
+    }
+}
+
 void check_side_by_side(Random& random) {
+    for (int i = 0; i < 300; ++i) check_copy_beside(random, random.below(i % 2 ? 400 : 4 * kTile));
+
     for (int layout = 0; layout < kLayoutCount; ++layout)
         for (int i = 0; i < 60; ++i) {
             const size_t n = random.below(i % 2 ? 200 : kTile + kMaxLeft);
             check_beside(random, static_cast<Layout>(layout), n, i % 3);
             check_split_beside(random, static_cast<Layout>(layout), n);
         }
+}
+
+// --- counting -------------------------------------------------------------------------------------------------------
+
+/// Random bytes from `first` to `last`, added to a histogram that is not empty.
+void check_count(Random& random, size_t nbytes, unsigned first, unsigned last) {
+    const GuardedBytes memory(nbytes);
+    uint8_t* data = memory.tail(nbytes);
+    for (size_t i = 0; i < nbytes; ++i) data[i] = static_cast<uint8_t>(first + random.below(last - first + 1));
+    Histogram before;
+    before.add(static_cast<uint8_t>(random.next()), 1 + static_cast<uint32_t>(random.below(9)));
+    Histogram wanted = before;
+    for (size_t i = 0; i < nbytes; ++i) wanted.add(data[i], 1);
+    for (const Kernels* kernels : available_kernels()) {
+        Histogram own = before;
+        kernels->count(data, nbytes, own);
+        require(std::equal(own.count, own.count + 256, wanted.count) && own.total == wanted.total &&
+                    own.first == wanted.first && own.last == wanted.last,
+                *kernels, "counts differently: " + std::to_string(nbytes) + " bytes from " + std::to_string(first) + " to " +
+                    std::to_string(last));
+    }
+}
+
+void check_counts(Random& random) {
+    for (size_t nbytes = 0; nbytes <= 300; ++nbytes) check_count(random, nbytes, 100, 120);
+    for (int i = 0; i < 600; ++i) {
+        const unsigned first = static_cast<unsigned>(random.below(256));
+        const unsigned width = static_cast<unsigned>(random.below(i % 2 ? 80 : 256));
+        check_count(random, random.below(5000), first, std::min(first + width, 255u));
+    }
 }
 
 // --- CRC-32C --------------------------------------------------------------------------------------------------------
@@ -364,6 +419,7 @@ int main() {
     check_rans(random);
     check_planes(random);
     check_side_by_side(random);
+    check_counts(random);
     check_crc(random);
     for (const Kernels* kernels : available_kernels()) std::printf("%s agrees\n", kernels->name);
 }

@@ -38,8 +38,7 @@ struct Source {
         for (size_t i = 0; i < distinct; ++i) {
             const uint8_t symbol = static_cast<uint8_t>(first + i * stride);
             const uint32_t count = 1 + (1u << 16 >> (i * halving < 16 ? i * halving : 16));
-            histogram.count[symbol] = count;
-            histogram.total += count;
+            histogram.add(symbol, count);
             urn.insert(urn.end(), 1 + count / 256, symbol);
         }
         model = freebits::build_model(histogram, random.below(4) == 0);

@@ -1,0 +1,103 @@
+// Many chunks encoded to records, by several threads, in order.
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "copy_past_cache.h"
+#include "parallel.h"
+#include "record.h"
+
+namespace freebits {
+
+inline constexpr size_t kMoreThanCaches = 16u << 20;  // smaller results are likely hashed or sent on at once
+
+/// What encode_records reports per record.
+struct RecordNotes {
+    std::vector<uint32_t> stored_nbytes, compressible_nbytes, repetitive_nbytes;
+    explicit RecordNotes(size_t n) : stored_nbytes(n), compressible_nbytes(n), repetitive_nbytes(n) {}
+};
+
+struct EncodeJob {
+    const Kernels& kernels;
+    const uint8_t* data;
+    size_t nbytes;
+    uint64_t offset;
+    size_t chunk_nbytes;
+    const std::vector<Extent>& extents;
+    Effort effort;
+    uint8_t* out;
+    size_t* length;
+    Turns turns;
+    RecordNotes notes;
+
+    size_t count() const { return (nbytes + chunk_nbytes - 1) / chunk_nbytes; }
+    /// Where record i of record_nbytes goes, once those before have their places; nullptr when another thread failed.
+    uint8_t* place_for(size_t i, size_t record_nbytes) {
+        if (!turns.wait(i)) return nullptr;
+        uint8_t* place = out + *length;
+        *length += record_nbytes;
+        turns.done();
+        return place;
+    }
+};
+
+/// Each record is made in memory that stays in the cache: its parts are written, checksummed and moved there. To memory it
+/// is moved while the next one is made.
+class EncodeWorker {
+public:
+    explicit EncodeWorker(EncodeJob& job) : job_(job) {}
+    ~EncodeWorker() { finish_copy(); }
+    EncodeWorker(const EncodeWorker&) = delete;
+    EncodeWorker& operator=(const EncodeWorker&) = delete;
+
+    void operator()(size_t i) try {
+        const size_t first = i * job_.chunk_nbytes, n = std::min(job_.chunk_nbytes, job_.nbytes - first);
+        turn_ = !turn_;
+        grow(records_[turn_], kRecordHeader + chunk_room(n));
+        uint8_t* record = records_[turn_].data();
+        const uint64_t start = job_.offset + first;
+        const auto overlap = overlapping(start, start + n);
+        FrameNotes notes;
+        const size_t stored = encode_chunk(job_.kernels, job_.data + first, start, n, overlap.first, overlap.second,
+                                           job_.effort, workspace_, record + kRecordHeader, notes);
+        finish_copy();
+        write_record_header(job_.kernels, record, start / job_.chunk_nbytes, static_cast<uint32_t>(n),
+                            static_cast<uint32_t>(stored));
+        job_.notes.stored_nbytes[i] = static_cast<uint32_t>(stored);
+        job_.notes.compressible_nbytes[i] = static_cast<uint32_t>(notes.compressible_nbytes);
+        job_.notes.repetitive_nbytes[i] = static_cast<uint32_t>(notes.repetitive_nbytes);
+        uint8_t* place = job_.place_for(i, kRecordHeader + stored);
+        if (place) workspace_.frame.copy = {record, place, kRecordHeader + stored};
+        if (job_.nbytes <= kMoreThanCaches) finish_copy();
+    } catch (...) {
+        job_.turns.fail();
+        throw;
+    }
+
+private:
+    void finish_copy() {
+        PendingCopy& copy = workspace_.frame.copy;
+        if (!copy.to) return;
+        if (job_.nbytes > kMoreThanCaches)
+            copy_past_cache(copy.to, copy.from, copy.nbytes);  // if only to make what kernels wrote visible to others
+        else
+            std::memcpy(copy.to, copy.from, copy.nbytes);
+        copy = {};
+    }
+    std::pair<const Extent*, size_t> overlapping(uint64_t start, uint64_t stop) const {
+        const auto first = std::partition_point(job_.extents.begin(), job_.extents.end(),
+                                                [&](const Extent& e) { return e.stop <= start; });
+        const auto last =
+            std::partition_point(first, job_.extents.end(), [&](const Extent& e) { return e.start < stop; });
+        return {job_.extents.data() + (first - job_.extents.begin()), static_cast<size_t>(last - first)};
+    }
+    EncodeJob& job_;
+    ChunkWorkspace workspace_;
+    std::vector<uint8_t> records_[2];  // the one being made and the one being moved
+    bool turn_ = false;
+};
+
+}  // namespace freebits
