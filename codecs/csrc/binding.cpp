@@ -173,6 +173,25 @@ nb::object decode_payload(nb::handle payload, nb::handle out, const std::string&
     return fault_or_none(fault);
 }
 
+/// Bytes sorted by their position modulo 4, the first ones' first, back in order. The planes of 32-bit integers lie so, but
+/// the highest byte's comes first there.
+nb::object ungroup4(nb::handle grouped, const std::string& isa) {
+    constexpr size_t kGroups = 4;
+    const BufferView in(grouped, PyBUF_SIMPLE);
+    const Kernels& kernels = kernels_named(isa);
+    OutputBuffer out(in.nbytes());
+    out.length = in.nbytes();
+    const size_t whole = in.nbytes() / kGroups, rest = in.nbytes() % kGroups;
+    const uint8_t *planes[kGroups], *group = in.data();
+    uint8_t* tail = out.data() + whole * kGroups;
+    for (size_t g = 0; g < kGroups; group += whole + (g < rest), ++g) {
+        planes[kGroups - 1 - g] = group;
+        if (g < rest) tail[g] = group[whole];
+    }
+    kernels.join[static_cast<int>(Layout::kInt32)](planes, whole, out.data());
+    return nb::steal(out.take());
+}
+
 uint32_t crc32c(nb::handle data, uint32_t crc, const std::string& isa) {
     const BufferView in(data, PyBUF_SIMPLE);
     const Kernels& kernels = kernels_named(isa);
@@ -232,5 +251,6 @@ NB_MODULE(_core, m) {
     m.def("decode_records", &decode_records, "data"_a, "offsets"_a, "out"_a, "out_offsets"_a, "threads"_a = 1,
           "isa"_a = "");
     m.def("decode_payload", &decode_payload, "payload"_a, "out"_a, "isa"_a = "");
+    m.def("ungroup4", &ungroup4, "grouped"_a, "isa"_a = "");
     m.def("crc32c", &crc32c, "data"_a, "crc"_a = 0, "isa"_a = "");
 }

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import lz4.frame
-import numpy as np
+
+from freebits_codecs import ungroup4
 
 from ..blobs.store import ObjectReader
 from ..errors import InvalidXet
@@ -89,7 +90,7 @@ def unpack(packed: bytes, scheme: int, nbytes: int) -> bytes:
     chunk = packed if scheme == AS_IT_IS else _from_lz4(packed, nbytes)
     if len(chunk) != nbytes:
         raise InvalidXet(f"a chunk of {len(chunk)} bytes where {nbytes} were announced")
-    return _ungrouped(chunk) if scheme == GROUPED_LZ4 else chunk
+    return ungroup4(chunk) if scheme == GROUPED_LZ4 else chunk
 
 
 def _from_lz4(packed: bytes, nbytes: int) -> bytes:
@@ -102,14 +103,3 @@ def _from_lz4(packed: bytes, nbytes: int) -> bytes:
     if len(chunk) == nbytes and not unpacker.eof and unpacker.needs_input:
         raise InvalidXet("the LZ4 frame of a chunk is cut off")
     return chunk
-
-
-def _ungrouped(grouped: bytes) -> bytes:
-    """Undo sorting by position modulo 4."""
-    chunk = np.empty(len(grouped), np.uint8)
-    start = 0
-    for position in range(4):
-        group = chunk[position::4]
-        group[:] = np.frombuffer(grouped, np.uint8, len(group), start)
-        start += len(group)
-    return chunk.tobytes()
