@@ -76,8 +76,9 @@ fmt: setup  ## format Python
 test-fast: setup  ## codecs and client only
 	$(BIN)/python -m pytest -q -m "not slow" tests/codecs tests/client
 
-test-slow: setup  ## 10 GB through pipes, a longer loop of kill -9
+test-slow: setup  ## 10 GB through pipes, a longer loop of kill -9, more requests from the OpenAPI document
 	$(BIN)/python -m pytest -q -m slow
+	FREEBITS_TEST_EXAMPLES=100 $(BIN)/python -m pytest -q -m "slow or not slow" tests/service/security/test_openapi.py
 	FREEBITS_TEST_KILL_ROUNDS=40 $(BIN)/python -m pytest -q tests/service/faults/test_hub_killed.py
 
 test-faults: setup  ## the fault tests in a loop of FREEBITS_TEST_ROUNDS (20)

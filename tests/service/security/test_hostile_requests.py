@@ -55,7 +55,7 @@ ranges = st.one_of(
 @pytest.fixture
 def port(make_process: Callable[..., Any], connect: Callable[..., Any]) -> int:
     """A hub process with a public and a private repo."""
-    served = make_process()
+    served = make_process("--no-worker")
     served.start()
     client = connect(served)
     client.new_repo()
@@ -164,9 +164,9 @@ def test_any_headers(port: int) -> None:
     assert sum(answer is not None for answer in answers) > len(answers) / 2
 
 
-@pytest.mark.parametrize("token", [b"", b"x", b"\xff\xfe", b"a" * 8000, b"fb_" + b"A" * 43, b"fb_ x", b"null"])
-def test_any_token(port: int, token: bytes) -> None:
+def test_any_token(port: int) -> None:
     """A token that nobody issued is 401, whatever it is made of; a private repo stays unseen."""
     target = b"/api/v1/repos/admin/private/resolve/main/weights.bin"
-    answer = ask(port, "GET", target, [(b"Authorization", b"Bearer " + token)])
-    assert answer is None or answer[0] in {400, 401, 431}, answer
+    for token in (b"", b"x", b"\xff\xfe", b"a" * 8000, b"fb_" + b"A" * 43, b"fb_ x", b"null"):
+        answer = ask(port, "GET", target, [(b"Authorization", b"Bearer " + token)])
+        assert answer is None or answer[0] in {400, 401, 431}, (token, answer)
