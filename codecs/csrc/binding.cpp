@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <string>
 
+#include "copy_past_cache.h"
 #include "cpu.h"
 #include "encode_job.h"
 #include "output_buffer.h"

@@ -12,6 +12,8 @@
 
 namespace freebits {
 
+inline constexpr size_t kMoreThanCaches = 16u << 20;  // smaller results are likely hashed or sent on at once
+
 /// memcpy around the cache: its lines are neither read first nor given room. For whole records, not for small pieces.
 inline void copy_past_cache(uint8_t* to, const uint8_t* from, size_t nbytes) {
 #if defined(__SSE2__)

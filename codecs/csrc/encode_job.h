@@ -12,8 +12,6 @@
 
 namespace freebits {
 
-inline constexpr size_t kMoreThanCaches = 16u << 20;  // smaller results are likely hashed or sent on at once
-
 /// What encode_records reports per record.
 struct RecordNotes {
     std::vector<uint32_t> stored_nbytes, compressible_nbytes, repetitive_nbytes;
