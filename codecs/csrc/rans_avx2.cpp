@@ -5,7 +5,6 @@
 // stand, "fell below 2^8" is "high byte is zero", and taking a byte in is a blend. Products need 16 bits.
 #if defined(__x86_64__)
 #include "count_loops.h"
-#include "count_loops.h"
 #include "crc32c.h"
 #include "planes_avx2.h"
 #include "rans_groups.h"

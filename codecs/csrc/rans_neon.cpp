@@ -6,7 +6,6 @@
 #include <arm_neon.h>
 
 #include "count_loops.h"
-#include "count_loops.h"
 #include "crc32c.h"
 #include "lane_shuffles.h"
 #include "planes_loops.h"

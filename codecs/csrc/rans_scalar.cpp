@@ -6,7 +6,6 @@
 #include <bit>
 
 #include "count_loops.h"
-#include "count_loops.h"
 #include "crc32c.h"
 #include "planes_loops.h"
 #include "rans_groups.h"
