@@ -11,7 +11,7 @@ inline constexpr uint32_t kNoiseEntropy = kEightBits - (kEightBits >> 6);  // ab
 
 struct PlanePlan {
     PlaneCodec codec = PlaneCodec::kRaw;
-    uint32_t entropy_q16 = 0;  // at a glance
+    uint32_t entropy_q16 = 0;  // of what was looked at, in 1/65536 bits per byte
     PlaneModels models;
 };
 

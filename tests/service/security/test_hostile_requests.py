@@ -55,7 +55,7 @@ ranges = st.one_of(
 @pytest.fixture
 def port(make_process: Callable[..., Any], connect: Callable[..., Any]) -> int:
     """A hub process with a public and a private repo."""
-    served = make_process("--no-worker")
+    served = make_process()
     served.start()
     client = connect(served)
     client.new_repo()

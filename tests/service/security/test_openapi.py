@@ -16,7 +16,7 @@ from schemathesis.schemas import BaseSchema
 from freebits_service.app import create_app
 from freebits_service.context import Hub
 
-EXAMPLES = int(os.environ.get("FREEBITS_TEST_EXAMPLES", "15"))
+EXAMPLES = int(os.environ.get("FREEBITS_TEST_EXAMPLES", "40"))
 ADMIN_TOKEN = "admin-token-of-the-tests"
 KNOWN = {"namespace": "admin", "name": "model", "revision": "main", "path": "weights.bin", "ref": "main"}
 UNIMPLEMENTED = 501  # a feature that is switched off says so; it is no failure
