@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from freebits_codecs import _core
+from freebits_codecs.container.frames import parse_payload
+from freebits_codecs.container.records import RECORD_NBYTES, Record
 from freebits_codecs.formats import Extent
 from freebits_codecs.planner import LAYOUTS, ExtentArrays
 from freebits_codecs.testing import MIXES, safetensors, values
@@ -22,12 +24,27 @@ DTYPE_OF_LAYOUT = ("U8", *LAYOUTS[1:7], "I16", "I32", "I64")
 NUMELS = (1, 63, 65, 4097, 70_001)
 
 
-def records(data: bytes, extents: list[Extent], isa: str) -> bytes:
+def records(data: bytes, extents: list[Extent], isa: str, threads: int = 1) -> bytes:
     """The chunk records of `data`, as one instruction set writes them."""
     arrays = ExtentArrays.of(extents)
     sink = _core.OutputBuffer(_core.records_bound(len(data), CHUNK_NBYTES))
-    _core.encode_records(sink, data, 0, CHUNK_NBYTES, arrays.starts, arrays.stops, arrays.layouts, isa=isa)
+    _core.encode_records(
+        sink, data, 0, CHUNK_NBYTES, arrays.starts, arrays.stops, arrays.layouts, threads=threads, isa=isa
+    )
     return sink.take()
+
+
+def scattered(nbytes: int) -> tuple[bytes, list[Extent]]:
+    """BF16 tensors of two scales in turns, which get frames of their own in every chunk, and where they lie."""
+    numel = 40_000
+    kinds = [
+        values("normal", "BF16", numel),
+        (np.frombuffer(values("normal", "BF16", numel), "<u2") ^ 0x2000).tobytes(),
+    ]
+    count = nbytes // (2 * numel)
+    return b"".join(kinds[i % 2] for i in range(count)), [
+        Extent("BF16", 2 * numel * i, 2 * numel * (i + 1)) for i in range(count)
+    ]
 
 
 def decoded(stored: bytes, nbytes: int, isa: str) -> bytes:
@@ -56,6 +73,26 @@ def test_four_streams_agree(mix: str) -> None:
     written = {isa: records(data, [Extent("BF16", 0, len(data))], isa) for isa in ISAS}
     assert len(set(written.values())) == 1
     assert all(decoded(written["scalar"], len(data), isa) == data for isa in ISAS)
+
+
+@pytest.mark.parametrize("nbytes", [5 << 20, 20 << 20])
+def test_records_are_the_same_by_one_thread_and_three(nbytes: int) -> None:
+    """Below and above the size from which copies go around the cache, and are left to the coder of the next chunk."""
+    data, extents = scattered(nbytes)
+    written = {(isa, threads): records(data, extents, isa, threads) for isa in ISAS for threads in (1, 3)}
+    assert len(set(written.values())) == 1
+    stored = written["scalar", 1]
+    starts, at = [], 0
+    while at < len(stored):
+        starts.append(at)
+        payload_at = at + RECORD_NBYTES
+        at = payload_at + Record.parse(stored[at:payload_at], at, CHUNK_NBYTES, len(starts) - 1).stored_nbytes
+        assert len(parse_payload(stored[payload_at:at]).runs) > 2
+    offsets, places = np.array(starts, np.uint64), np.arange(len(starts), dtype=np.uint64) * np.uint64(CHUNK_NBYTES)
+    for isa, threads in itertools.product(ISAS, (1, 3)):
+        out = bytearray(len(data))
+        assert _core.decode_records(stored, offsets, out, places, threads=threads, isa=isa) is None
+        assert out == data
 
 
 def test_checksum_is_crc32c() -> None:
