@@ -19,7 +19,7 @@ import ssl
 import struct
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
@@ -175,17 +175,15 @@ class BlobTransport:
         """A connection for one request; kept for the next one if the answer was read to its end."""
         parts = urlsplit(url)
         connection = self._connections.take(parts)
-        try:
-            yield connection
-        except _BROKEN as error:
-            connection.close()
-            self._connections.forget(connection)
-            self._retry.check_stop()
-            raise TryAgain(unreachable(f"{parts.scheme}://{parts.netloc}", error)) from error
-        except BaseException:
-            connection.close()
-            self._connections.forget(connection)
-            raise
+        with ExitStack() as undo:
+            undo.callback(self._connections.forget, connection)
+            undo.callback(connection.close)
+            try:
+                yield connection
+            except _BROKEN as error:
+                self._retry.check_stop()
+                raise TryAgain(unreachable(f"{parts.scheme}://{parts.netloc}", error)) from error
+            undo.pop_all()
         self._connections.give_back(parts, connection)
 
 

@@ -44,13 +44,12 @@ class PartFile:
     def __enter__(self) -> PartFile:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._file = os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666), "r+b")
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._file.close)
             self._lock()
             self._keep_verified_prefix()
             self._journal = self._journal_path.open("a")
-        except BaseException:
-            self._file.close()
-            raise
+            undo.pop_all()
         return self
 
     def __exit__(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
@@ -97,12 +98,11 @@ class ContainerReader:
     @classmethod
     def open(cls, path: str | os.PathLike[str], threads: int = 1, form: int = PLAIN) -> ContainerReader:
         """Read a file on disk; close it with `close` or a `with` block."""
-        source = FileSource(Path(path))
-        try:
-            return cls(source, threads, form)
-        except BaseException:
-            source.close()
-            raise
+        with ExitStack() as undo:
+            source = undo.enter_context(closing(FileSource(Path(path))))
+            reader = cls(source, threads, form)
+            undo.pop_all()
+        return reader
 
     def close(self) -> None:
         """Close the source, if it can be closed."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -14,12 +14,11 @@ FIRST_BYTES_S = 5.0  # so long an error can still be told with its status; clien
 
 async def wait_while_errors_can_be_told(first: Awaitable[object], leave: Callable[[], None]) -> None:
     """Wait for the first bytes, not too long; raises what became of them instead, after `leave`."""
-    try:
+    with ExitStack() as undo:
+        undo.callback(leave)
         with suppress(TimeoutError):
             await asyncio.wait_for(first, FIRST_BYTES_S)
-    except BaseException:
-        leave()
-        raise
+        undo.pop_all()
 
 
 class ArrivingResponse(StreamingResponse):
