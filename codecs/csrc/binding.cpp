@@ -10,6 +10,7 @@
 #include "copy_past_cache.h"
 #include "cpu.h"
 #include "encode_job.h"
+#include "first_touch.h"
 #include "output_buffer.h"
 #include "parallel.h"
 #include "record.h"
@@ -79,7 +80,7 @@ nb::tuple encode_records(OutputBuffer& sink, nb::handle data, uint64_t offset, u
         throw std::invalid_argument("the OutputBuffer has too little room; see records_bound");
     EncodeJob job{kernels_named(isa), view.data(),  view.nbytes(), offset, chunk_nbytes, extents,
                   static_cast<Effort>(effort), sink.data(), &sink.length,
-                  {}, RecordNotes(count)};
+                  {sink.data(), sink.capacity()}, {}, RecordNotes(count)};
     {
         const nb::gil_scoped_release release;
         parallel_for<EncodeWorker>(count, threads, [&] { return EncodeWorker(job); });
@@ -102,6 +103,7 @@ struct DecodeJob {
     uint8_t* out;
     const uint64_t* out_offsets;
     bool past_cache;
+    FirstTouch first_touch;
     std::mutex lock;
     RecordFault first;
 
@@ -119,6 +121,7 @@ public:
         const RecordHeader header = read_record_header(record);
         Status status;
         size_t consumed = 0;
+        job_.first_touch(job_.out + job_.out_offsets[i], header.nbytes);
         if (!(header.flags & kZstdFlag))  // those are inflated by the caller, then decode_payload
             status = decode_chunk(job_.kernels, record + kRecordHeader, header.stored_nbytes, workspace_,
                                   job_.out + job_.out_offsets[i], header.nbytes, consumed);
@@ -153,7 +156,7 @@ nb::object decode_records(nb::handle data, const Array<uint64_t>& offsets, nb::h
             throw std::invalid_argument("a record does not fit the data or the output");
     }
     DecodeJob job{kernels_named(isa), in.data(), offsets.data(), target.data(), out_offsets.data(),
-                  target.nbytes() > kMoreThanCaches, {}, {}};
+                  target.nbytes() > kMoreThanCaches, {target.data(), target.nbytes()}, {}, {}};
     {
         const nb::gil_scoped_release release;
         parallel_for<DecodeWorker>(offsets.size(), threads, [&] { return DecodeWorker(job); });

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "copy_past_cache.h"
+#include "first_touch.h"
 #include "parallel.h"
 #include "record.h"
 
@@ -28,6 +29,7 @@ struct EncodeJob {
     Effort effort;
     uint8_t* out;
     size_t* length;
+    FirstTouch first_touch;
     Turns turns;
     RecordNotes notes;
 
@@ -38,6 +40,7 @@ struct EncodeJob {
         uint8_t* place = out + *length;
         *length += record_nbytes;
         turns.done();
+        first_touch(place, record_nbytes);
         return place;
     }
 };
