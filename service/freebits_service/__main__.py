@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from .cli import serve
+from .cli.serve import serve
 
 sys.exit(serve(sys.argv[1:]))

@@ -10,11 +10,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
-
-from fastapi import FastAPI
+from typing import TYPE_CHECKING
 
 from .context import Hub
 from .settings import InvalidSettings, Settings
+
+if TYPE_CHECKING:  # workers serve nothing
+    from fastapi import FastAPI
 
 _VARIABLES = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _tracing: ModuleType | None = None

@@ -18,8 +18,8 @@ from sqlalchemy import delete, select, update
 
 from freebits_codecs import encode
 from freebits_service.blobs.keys import new_raw_key, upload_origin
-from freebits_service.cli import fsck as fsck_command
-from freebits_service.cli import gc as gc_command
+from freebits_service.cli.fsck import fsck as fsck_command
+from freebits_service.cli.gc import gc as gc_command
 from freebits_service.collection.operations import collect
 from freebits_service.collection.survey import survey
 from freebits_service.context import Hub

@@ -18,7 +18,7 @@ from sqlalchemy import MetaData, Table, func, inspect, select
 from sqlalchemy.exc import OperationalError
 
 from freebits_service import migrate as migrations
-from freebits_service.cli import migrate as migrate_command
+from freebits_service.cli.migrate import migrate as migrate_command
 from freebits_service.db import Database, normalized_url
 from freebits_service.errors import DatabaseNotMigrated
 from freebits_service.migrate import alembic_config, current, downgrade, head, pending, require_current, upgrade

@@ -6,16 +6,18 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from freebits_codecs import ContainerReader
 from freebits_codecs.errors import CannotReproduce, CodecError, MissingLibrary
 
 from ..errors import BlobDamaged
-from ..models import Blob
 from ..settings import MIB
 from .local_parts import storage_full_translated
 from .store import BlobStore, ObjectNotFound, ObjectReader
+
+if TYPE_CHECKING:  # encoding processes know no tables
+    from ..models import Blob
 
 Piece = bytes | memoryview
 
