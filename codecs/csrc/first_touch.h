@@ -1,13 +1,14 @@
 // The first touch of fresh memory: huge pages where they come quickly, small ones where not.
 #pragma once
 
-#include <sys/mman.h>
+#include <time.h>
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
+
+#include "page_advice.h"
 
 namespace freebits {
 
@@ -31,28 +32,28 @@ public:
     /// Before [at, at + nbytes) of the buffer is filled: what lies there may be overwritten.
     void operator()(uint8_t* at, size_t nbytes) {
         if (!nbytes || done_.load(std::memory_order_relaxed)) return;
-        const auto start = Clock::now();
+        const int64_t start = thread_ns();
         for (size_t i = 0; i < nbytes; i += kHugePage) touch(at + i);
         touch(at + nbytes - 1);
-        const int64_t took = (Clock::now() - start) / std::chrono::nanoseconds(1);
+        const int64_t took = thread_ns() - start;
         const int64_t touched = touched_.fetch_add(static_cast<int64_t>(nbytes), std::memory_order_relaxed);
         const int64_t waited = waited_ns_.fetch_add(took, std::memory_order_relaxed) + took;
-        if (waited * kSmallBytesPerNs > std::max(touched, patience_nbytes_) && !done_.exchange(true)) give_up();
+        if (waited * kSmallBytesPerNs > std::max(touched, patience_nbytes_) && !done_.exchange(true))
+            ask_for_pages(buffer_, nbytes_, Pages::kSmall);
     }
 
 private:
-    using Clock = std::chrono::steady_clock;
-    static constexpr size_t kHugePage = 2u << 20, kPage = 4096;
+    static constexpr size_t kHugePage = 2u << 20;
     static constexpr size_t kWorthwhile = 16u << 20;
     static constexpr int64_t kSmallBytesPerNs = 2;  // small pages come at 1.5 to 2.5 GB/s
 
-    static void touch(uint8_t* at) { *static_cast<volatile uint8_t*>(at) = 0; }
-    void give_up() {
-#if defined(MADV_NOHUGEPAGE)
-        const uintptr_t first = (reinterpret_cast<uintptr_t>(buffer_) + kPage - 1) & ~uintptr_t{kPage - 1};
-        (void)madvise(reinterpret_cast<void*>(first), nbytes_ - kPage, MADV_NOHUGEPAGE);
-#endif
+    /// The thread's own time: waiting for the host is in it, waiting for other threads is not.
+    static int64_t thread_ns() {
+        timespec now;
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+        return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
     }
+    static void touch(uint8_t* at) { *static_cast<volatile uint8_t*>(at) = 0; }
     uint8_t* buffer_;
     size_t nbytes_;
     int64_t patience_nbytes_;  // a wait that small pages for these bytes would have cost is borne in any case

@@ -2,11 +2,12 @@
 #pragma once
 
 #include <Python.h>
-#include <sys/mman.h>
 
 #include <cstdint>
 #include <new>
 #include <stdexcept>
+
+#include "page_advice.h"
 
 namespace freebits {
 
@@ -18,7 +19,7 @@ public:
             PyErr_Clear();
             throw std::bad_alloc();
         }
-        advise_huge_pages();
+        if (capacity >= kWorthHugePages) ask_for_pages(data(), capacity, Pages::kHuge);
     }
     ~OutputBuffer() { Py_XDECREF(object_); }
     OutputBuffer(const OutputBuffer&) = delete;
@@ -45,15 +46,7 @@ public:
 
 private:
     /// First touch of fresh memory costs as much as decoding into it when it comes in 4 KiB pages.
-    void advise_huge_pages() {
-#if defined(MADV_HUGEPAGE)
-        constexpr uintptr_t kPage = 4096;
-        constexpr size_t kWorthwhile = 4u << 20;
-        if (capacity() < kWorthwhile) return;
-        const uintptr_t first = (reinterpret_cast<uintptr_t>(data()) + kPage - 1) & ~(kPage - 1);
-        (void)madvise(reinterpret_cast<void*>(first), capacity() - kPage, MADV_HUGEPAGE);
-#endif
-    }
+    static constexpr size_t kWorthHugePages = 4u << 20;
     PyObject* object_;
 };
 
