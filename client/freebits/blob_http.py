@@ -144,7 +144,9 @@ class BlobTransport:
 
     def _put(self, url: str, headers: dict[str, str], part: PutPart, judge: Callable[[Answer], None]) -> bool:
         sent = 0
-        try:
+        with ExitStack() as undo:
+            # Bytes that have to be sent again, or never, do not count as progress.
+            undo.callback(lambda: part.may_send(-sent))
             with part.source.open("rb") as file, self._exchange(url) as connection:
                 connection.putrequest("PUT", _target(url), skip_accept_encoding=True)
                 for key, value in headers.items():
@@ -159,15 +161,13 @@ class BlobTransport:
                             raise file_changed(part.source)
                         if not part.may_send(len(piece)):
                             _abandon(connection)
+                            undo.pop_all()
                             return False
                         sent += len(piece)
                         connection.send(piece)
                 answer = _read_answer(connection, _MAX_JSON_NBYTES)
             judge(answer)
-        except BaseException:
-            # These bytes have to be sent again, or never: they do not count as progress.
-            part.may_send(-sent)
-            raise
+            undo.pop_all()
         return True
 
     @contextmanager

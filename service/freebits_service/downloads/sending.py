@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import ExitStack
 from typing import TypeVar
 
 from fastapi import Request, Response
@@ -64,11 +65,10 @@ async def send_pieces(
 
 
 async def _begun(source: ReadAhead, close: Callable[[], None]) -> ReadAhead:
-    try:
+    with ExitStack() as undo:
+        undo.callback(source.when_idle, close)
         await source.begin()
-    except BaseException:
-        source.when_idle(close)
-        raise
+        undo.pop_all()
     return source
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import ExitStack
 from typing import Self
 
 import structlog
@@ -145,20 +146,20 @@ class Expansions:
         child = EncoderProcess(self._hub.settings)
         self._children.add(child)
         try:
-            task = WriteFile(content, path, self._hub.settings.encode_threads)
-            written = child.run(task, lambda _: not self._is_closed)
-            if written.outcome == "damaged":
-                raise BlobDamaged(content.sha256)
-            if written.outcome == "missing":
-                raise ObjectNotFound(content.key)
-            if written.outcome == "impossible":
-                raise ExpansionFailed(content.sha256, written.why)
-            self._files.keep(content.sha256, path)
-        except BaseException as error:
-            self._files.drop(path)
-            if isinstance(error, EncoderDied | EncodingFailed | Cancelled):
-                raise (ShuttingDown() if self._is_closed else ExpansionFailed(content.sha256, str(error))) from error
-            raise
+            with ExitStack() as undo:
+                undo.callback(self._files.drop, path)
+                task = WriteFile(content, path, self._hub.settings.encode_threads)
+                written = child.run(task, lambda _: not self._is_closed)
+                if written.outcome == "damaged":
+                    raise BlobDamaged(content.sha256)
+                if written.outcome == "missing":
+                    raise ObjectNotFound(content.key)
+                if written.outcome == "impossible":
+                    raise ExpansionFailed(content.sha256, written.why)
+                self._files.keep(content.sha256, path)
+                undo.pop_all()
+        except (EncoderDied, EncodingFailed, Cancelled) as error:
+            raise (ShuttingDown() if self._is_closed else ExpansionFailed(content.sha256, str(error))) from error
         finally:
             self._children.discard(child)
             child.end()  # what it needed for one file is no use for the next
