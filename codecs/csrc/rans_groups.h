@@ -13,12 +13,13 @@ namespace {
 inline constexpr size_t kGroupReach = kLanes + 8;
 
 /// decode_group(state, in, out, escapes) decodes one group and returns the number of bytes it took from `in`.
+/// Groups before `first` are done, and their escapes noted.
 template <class DecodeGroup>
-inline bool decode_groups(RansCoder& coder, size_t group_count, uint8_t* out, TileEscapes& escapes,
+inline bool decode_groups(RansCoder& coder, size_t first, size_t group_count, uint8_t* out, TileEscapes& escapes,
                           const DecodeGroup& decode_group) {
     const size_t last_stream = static_cast<size_t>(coder.stream_count - 1);
-    uint64_t groups = 0;
-    for (size_t g = 0; g < group_count; ++g) {
+    uint64_t groups = first ? escapes.groups : 0;
+    for (size_t g = first; g < group_count; ++g) {
         RansStream& s = coder.stream[g & last_stream];
         const size_t left = static_cast<size_t>(coder.in_end - s.in);
         const uint8_t* in = s.in;

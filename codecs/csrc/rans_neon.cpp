@@ -116,7 +116,7 @@ bool decode_tile(RansCoder& coder, size_t group_count, uint8_t* out, TileEscapes
     const auto group = [&](uint16_t* state, const uint8_t* in, uint8_t* to, uint64_t& escaped) {
         return decode_group(tables, escape, state, in, to, escaped);
     };
-    return decode_groups(coder, group_count, out, escapes, group);
+    return decode_groups(coder, 0, group_count, out, escapes, group);
 }
 
 /// Low and high bytes of the reciprocals.

@@ -57,7 +57,7 @@ bool decode_tile(RansCoder& coder, size_t group_count, uint8_t* out, TileEscapes
         escaped = equal_bytes(to, escape);
         return taken;
     };
-    return decode_groups(coder, group_count, out, escapes, group);
+    return decode_groups(coder, 0, group_count, out, escapes, group);
 }
 
 /// x -> (x / freq) * 256 + x % freq + start; x < 256 * freq, so the quotient fits a byte.

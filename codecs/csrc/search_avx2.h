@@ -47,11 +47,13 @@ public:
     /// Among every stride-th of the bounds.
     explicit Search(const Bounds& bounds, int stride = 1) : above_(bounds, 2 * stride), odd_(Odd(bounds, stride).bound) {}
 
-    /// rank[] of x[], bytes with the top bit flipped. Two vectors at once: each waits for itself at every step.
-    void operator()(const __m256i (&x)[2], __m256i (&rank)[2]) const {
+    /// rank[] of x[], bytes with the top bit flipped. Several vectors at once: each waits for itself at every step.
+    template <int kCount>
+    void operator()(const __m256i (&x)[kCount], __m256i (&rank)[kCount]) const {
         above_(x, rank);
-        const __m256i bound[2] = {odd_[rank[0]], odd_[rank[1]]};
-        for (int h = 0; h < 2; ++h)
+        __m256i bound[kCount];
+        for (int h = 0; h < kCount; ++h) bound[h] = odd_[rank[h]];
+        for (int h = 0; h < kCount; ++h)
             rank[h] = _mm256_sub_epi8(_mm256_add_epi8(rank[h], rank[h]), _mm256_cmpgt_epi8(x[h], bound[h]));
     }
 
@@ -73,8 +75,9 @@ public:
         : first_(everywhere(bounds.bound[stride])),
           second_(everywhere(bounds.bound[2 * stride])),
           third_(everywhere(bounds.bound[3 * stride])) {}
-    void operator()(const __m256i (&x)[2], __m256i (&rank)[2]) const {
-        for (int h = 0; h < 2; ++h) {
+    template <int kCount>
+    void operator()(const __m256i (&x)[kCount], __m256i (&rank)[kCount]) const {
+        for (int h = 0; h < kCount; ++h) {
             const __m256i upper = _mm256_cmpgt_epi8(x[h], second_);
             const __m256i odd = _mm256_cmpgt_epi8(x[h], _mm256_blendv_epi8(first_, third_, upper));
             rank[h] = _mm256_sub_epi8(_mm256_and_si256(upper, _mm256_set1_epi8(2)), odd);
@@ -93,10 +96,12 @@ public:
         : search_(Bounds(m.symbol, m.entry_count - m.has_escape)),
           symbol_(m.symbol),
           escape_(everywhere(m.has_escape ? m.entry_count - 1 : 0)) {}
-    void operator()(const __m256i (&byte)[2], __m256i (&rank)[2]) const {
-        const __m256i flipped[2] = {flip_top_bits(byte[0]), flip_top_bits(byte[1])};
+    template <int kCount>
+    void operator()(const __m256i (&byte)[kCount], __m256i (&rank)[kCount]) const {
+        __m256i flipped[kCount];
+        for (int h = 0; h < kCount; ++h) flipped[h] = flip_top_bits(byte[h]);
         search_(flipped, rank);
-        for (int h = 0; h < 2; ++h)
+        for (int h = 0; h < kCount; ++h)
             rank[h] = _mm256_blendv_epi8(escape_, rank[h], _mm256_cmpeq_epi8(symbol_[rank[h]], byte[h]));
     }
 
@@ -114,8 +119,9 @@ public:
         return m.symbol[symbols - 1] - m.symbol[0] == symbols - 1;
     }
     explicit RankByDistance(const RansModel& m) : first_(everywhere(m.symbol[0])), last_(everywhere(m.entry_count - 1)) {}
-    void operator()(const __m256i (&byte)[2], __m256i (&rank)[2]) const {
-        for (int h = 0; h < 2; ++h) rank[h] = _mm256_min_epu8(_mm256_sub_epi8(byte[h], first_), last_);
+    template <int kCount>
+    void operator()(const __m256i (&byte)[kCount], __m256i (&rank)[kCount]) const {
+        for (int h = 0; h < kCount; ++h) rank[h] = _mm256_min_epu8(_mm256_sub_epi8(byte[h], first_), last_);
     }
 
 private:
