@@ -1,4 +1,4 @@
-"""The ASGI app: routers, error handlers, middleware and what lives as long as the app does. No logic."""
+"""The ASGI app: routes, error handlers, middleware and what lives as long as the app does. No logic."""
 
 from __future__ import annotations
 
@@ -9,46 +9,31 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 
 import structlog
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from . import health, http_errors
-from .accounts import endpoints as accounts
+from . import http_errors
 from .accounts.grants import Grants
 from .accounts.last_use import FLUSH_S as LAST_USE_FLUSH_S
 from .accounts.last_use import LastUse
-from .audit import endpoints as audit
-from .commits import endpoints as commits
 from .context import Hub, open_hub
 from .db import Database
-from .downloads import endpoints as downloads
 from .downloads.leases import FLUSH_S, OpenBlobs
 from .downloads.pace import ReadAheadBudget
 from .errors import ServiceError
 from .expansions.operations import Expansions
-from .hf import routes as hf
-from .jobs import endpoints as jobs
 from .middleware import LimitJson, Observe, RoutePath
 from .mirror.lookups import Mirror
-from .mirror.reading import bring_first
-from .oidc import endpoints as oidc
 from .oidc.issuer import Issuer
-from .orgs import endpoints as orgs
-from .quotas import endpoints as quotas
 from .rates.limits import RateLimits
 from .rates.middleware import LimitRates
 from .readiness import Readiness
-from .repos import endpoints as repos
+from .routes import API_PREFIX, all_routes
 from .samples.operations import Samples
-from .schemas import ErrorBody
 from .settings import Settings
-from .tensors import endpoints as tensors
-from .uploads import endpoints as uploads
-from .variants import endpoints as variants
 
-PREFIX = "/api/v1"
 READER_THREADS = 16  # each has a window at work beside what `read_ahead_nbytes` counts
 REGISTRAR_THREADS = 4  # they unpack and hash what arrives by Xet, each with some MiB at hand
 WRITER_THREADS = 32  # they wait for disks and stores, so their number has nothing to do with that of the cores
@@ -64,8 +49,7 @@ def create_app(settings: Settings, hub: Hub | None = None) -> FastAPI:
         redirect_slashes=False,
         docs_url=None,
         redoc_url=None,
-        openapi_url=f"{PREFIX}/openapi.json",
-        responses={"default": {"model": ErrorBody}},
+        openapi_url=f"{API_PREFIX}/openapi.json",
     )
     app.state.hub = hub or open_hub(settings)
     app.state.open_blobs = OpenBlobs()
@@ -83,12 +67,7 @@ def create_app(settings: Settings, hub: Hub | None = None) -> FastAPI:
     app.state.mirror = Mirror(app.state.hub) if settings.upstream else None
     app.state.expansions = Expansions(app.state.hub, app.state.open_blobs)
     app.state.draining = threading.Event()
-    app.include_router(health.router)
-    for feature in (accounts, oidc, orgs, quotas, audit, uploads, jobs):
-        app.include_router(feature.router, prefix=PREFIX)
-    for feature in (repos, commits, downloads, tensors, variants):
-        app.include_router(feature.router, prefix=PREFIX, dependencies=[Depends(bring_first)])
-    hf.install(app)
+    app.router.routes += all_routes()
     http_errors.install(app)
     app.add_middleware(RoutePath)
     app.add_middleware(LimitJson, max_nbytes=settings.max_json_nbytes)
