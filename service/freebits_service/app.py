@@ -30,7 +30,8 @@ from .oidc.issuer import Issuer
 from .rates.limits import RateLimits
 from .rates.middleware import LimitRates
 from .readiness import Readiness
-from .routes import API_PREFIX, all_routes
+from .routers import API_PREFIX
+from .routes import all_routes
 from .samples.operations import Samples
 from .settings import Settings
 

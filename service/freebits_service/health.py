@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from . import metrics
 from .readiness import Readiness
+from .routers import rest_router
 from .samples.operations import Samples
 
-router = APIRouter(tags=["health"])
+router = rest_router("health", prefix="")
 
 
 @router.get("/healthz")

@@ -178,7 +178,7 @@ def test_requests_are_counted_and_named(client: Any, monkeypatch: pytest.MonkeyP
     assert reply.headers["x-request-id"] == "my-id.1"
     assert client.get("/repos/no/no", headers={"X-Request-Id": "bad id"}).json()["request_id"] != "bad id"
     metrics = client.http.get("/metrics").text
-    assert 'route="/repos/{namespace}/{name}"' in metrics
+    assert 'route="/api/v1/repos/{namespace}/{name}"' in metrics
     assert 'freebits_blobs{state="raw"}' in metrics
     assert client.http.get("/healthz").json() == {"status": "ok"}
     assert client.http.get("/readyz").json()["status"] == "ok"

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from sqlalchemy.orm import Session
 
 from .. import models
 from ..http_context import Caller, HubDep, RowId, Segment
 from ..models import Token
+from ..routers import rest_router
 from ..schemas import IssuedToken, NewToken, NewUser, TokenFacts, TokenList, User, UserChange, UserList, Whoami
 from . import operations, queries
 from .principal import require_admin, require_self, require_user
 
-router = APIRouter(tags=["accounts"])
+router = rest_router("accounts")
 PageLimit = Annotated[int, Query(ge=1, le=1000)]
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from ..accounts.principal import ADMIN, require_admin, require_namespace
 from ..http_context import Caller, HubDep
+from ..routers import rest_router
 from ..schemas import AuditLine, AuditList
 from . import queries
 
-router = APIRouter(tags=["audit"])
+router = rest_router("audit")
 
 
 @router.get("/audit")

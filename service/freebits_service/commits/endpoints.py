@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from ..errors import PathNotFound, RevisionNotFound
 from ..http_context import Caller, HubDep, Segment
@@ -12,11 +12,12 @@ from ..models import Blob
 from ..names import check_path, is_commit_id
 from ..repos import operations as repos
 from ..repos import queries as repo_queries
+from ..routers import rest_router
 from ..schemas import Commit, CommitList, Entry, NewCommit, Tree
 from ..trees.operations import list_files, list_folder
 from . import operations, queries
 
-router = APIRouter(tags=["commits"])
+router = rest_router("commits", reads_repos=True)
 HistoryLimit = Annotated[int, Query(ge=1, le=1000)]
 TreeLimit = Annotated[int, Query(ge=1, le=10_000)]
 

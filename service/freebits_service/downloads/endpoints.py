@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from urllib.parse import quote
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from ..blobs.store import ObjectReader
@@ -14,6 +14,7 @@ from ..context import Hub
 from ..http_context import Caller, HubDep, Segment
 from ..mirror.fetch import Fetch
 from ..mirror.reading import answer_arriving, joined
+from ..routers import rest_router
 from .locate import Located, Representation, Wanted, answer_for, cache_control, content_type, locate
 from .pace import Pace
 from .ranges import ByteRange, matches_none, parse_range, range_applies
@@ -21,7 +22,7 @@ from .redirect import presign, redirect_headers, redirector
 from .sending import look_twice, send_pieces
 from .stream import Piece, pieces
 
-router = APIRouter(tags=["downloads"])
+router = rest_router("downloads", reads_repos=True)
 MoreHeaders = Callable[[Located], Mapping[str, str]]
 _BYTES = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
 

@@ -8,6 +8,7 @@ from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import Depends, Request
+from starlette.convertors import StringConvertor, register_url_convertor
 
 from ..context import Hub
 from ..settings import MIB
@@ -15,6 +16,24 @@ from ..settings import MIB
 MAX_COMMIT_NBYTES = 256 * MIB  # of the text of a commit; clients send up to 100 MB of files as base64 at once
 KINDS: Mapping[str, str] = {"models": "model", "datasets": "dataset", "spaces": "space"}  # as in paths, as in rows
 FOLDERS = {"model": "", "dataset": "datasets/", "space": "spaces/"}
+
+
+class _KindsConvertor(StringConvertor):
+    regex = "|".join(KINDS)
+
+
+class _FolderConvertor(StringConvertor):
+    # Possessive: no namespace is called like a folder, so a path that begins with one is about what follows.
+    regex = f"(?:{'|'.join(filter(None, FOLDERS.values()))})?+"
+
+
+register_url_convertor("kinds", _KindsConvertor())
+register_url_convertor("folder", _FolderConvertor())
+
+KINDS_API = "/api/{kinds:kinds}"
+REPO_API = KINDS_API + "/{namespace}/{name}"
+FILES = "/{folder:folder}"  # a repo's files lie behind it
+REPO_FILES = FILES + "{namespace}/{name}"
 
 
 def kind_of(request: Request) -> str:

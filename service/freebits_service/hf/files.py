@@ -7,7 +7,7 @@ from functools import partial
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
@@ -20,14 +20,15 @@ from ..errors import InvalidRequest, PathNotFound, TooLarge
 from ..http_context import Caller, HubDep, Segment
 from ..names import check_path
 from ..repos.operations import readable_repo, resolve_revision
+from ..routers import hf_router
 from ..trees.operations import find_files, list_files, list_folder
 from ..trees.pages import ancestors
 from ..xet.offers import is_offered, offer, offered_among
-from .addresses import Kind, api_url, next_page
+from .addresses import REPO_API, REPO_FILES, Kind, api_url, next_page
 from .bodies import Json, file_entry, folder_entry
 
-router = APIRouter(prefix="/{namespace}/{name}", include_in_schema=False)
-downloads = APIRouter(prefix="/{namespace}/{name}", include_in_schema=False)  # not below /api
+router = hf_router(REPO_API, reads_repos=True)
+downloads = hf_router(REPO_FILES, reads_repos=True)
 MAX_ASKED_PATHS = 1000
 PAGE = 1000
 

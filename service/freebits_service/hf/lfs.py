@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -28,10 +28,11 @@ from ..http_context import Caller, HubDep, Segment, granted
 from ..http_errors import STATUS
 from ..quotas.queries import holds
 from ..repos.operations import readable_repo, writable_repo
+from ..routers import hf_router
 from ..uploads import completion, operations
 from ..uploads.endpoints import take_part
 from ..uploads.plan import check_part_length
-from .addresses import Kind, base_of
+from .addresses import REPO_FILES, Kind, base_of
 from .bodies import Json
 from .schemas import LfsBatch, LfsObject
 
@@ -40,8 +41,8 @@ GRANT_S = 12 * 3600  # parts are sent one after another, over any link
 PART_FACTOR = 4  # of the settings' size: clients send parts one after another, and wait for each until it is durable
 UPLOAD, DOWNLOAD = "lfs-upload", "lfs-download"
 
-batches = APIRouter(prefix="/{namespace}/{name}.git/info/lfs/objects", include_in_schema=False)
-transfers = APIRouter(prefix="/lfs", include_in_schema=False)
+batches = hf_router(REPO_FILES + ".git/info/lfs/objects")
+transfers = hf_router("/lfs")
 
 
 class LfsResponse(JSONResponse):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from fastapi import APIRouter
-
 from ..errors import NotOffered
+from ..routers import hf_router
 
-router = APIRouter(include_in_schema=False)
+router = hf_router("")
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 _FEATURES = {
     "/api/{kinds}/{namespace}/{name}/discussions": "discussions and pull requests",

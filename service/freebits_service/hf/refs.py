@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 from sqlalchemy.orm import Session
 
 from .. import models
@@ -15,11 +15,12 @@ from ..errors import RevisionNotFound
 from ..http_context import Caller, HubDep, Segment
 from ..names import is_commit_id
 from ..repos import operations, queries
-from .addresses import Kind, next_page
+from ..routers import hf_router
+from .addresses import REPO_API, Kind, next_page
 from .bodies import Json, history_entry, refs_body
 from .schemas import NewBranch, NewTag
 
-router = APIRouter(prefix="/{namespace}/{name}", include_in_schema=False)
+router = hf_router(REPO_API, reads_repos=True)
 MAX_REFS = 10_000  # clients ask for all at once
 
 

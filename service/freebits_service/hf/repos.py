@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session
 
@@ -16,15 +16,16 @@ from ..errors import NotOffered, RepoExists, RepoNotFound
 from ..http_context import Caller, HubDep, Segment
 from ..names import split_repo_name
 from ..repos import operations, queries
+from ..routers import hf_router
 from ..trees.operations import list_files
-from .addresses import Kind, next_page, repo_url
+from .addresses import KINDS_API, Kind, next_page, repo_url
 from .bodies import Json, repo_facts, sibling
 from .commits import Asked, make_commit
 from .schemas import Header, LfsFile, NamedRepo, NewRepo, RepoMove, RepoSettings
 from .uploads import store_first_file
 
-accounts = APIRouter(prefix="/api", include_in_schema=False)
-router = APIRouter(include_in_schema=False)  # below /api/models, /api/datasets and /api/spaces
+accounts = hf_router("/api")
+router = hf_router(KINDS_API, reads_repos=True)
 LISTED_SIBLINGS = 50_001  # one more than clients take from here; of longer lists they ask for the tree
 FIRST_FILE = ".gitattributes"
 

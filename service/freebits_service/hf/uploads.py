@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
 from .. import models
@@ -12,18 +12,19 @@ from ..accounts.principal import Principal
 from ..blobs.queries import git_oids_of
 from ..context import Hub
 from ..http_context import Caller, HubDep, Segment
+from ..routers import hf_router
 from ..settings import MIB
 from ..trees.operations import find_files
 from ..uploads.whole import Content, store_contents
-from .addresses import Kind, commit_url
+from .addresses import REPO_API, Kind, commit_url
 from .bodies import Json
 from .commits import make_commit, receive, writable_branch
 from .ignored import find_rules, ignored_by, read_rules
 from .missing import refuse_pull_requests
 from .schemas import Preupload
 
-router = APIRouter(prefix="/{namespace}/{name}", include_in_schema=False)
-checks = APIRouter(prefix="/api", include_in_schema=False)
+router = hf_router(REPO_API)
+checks = hf_router("/api")
 INLINE_BELOW_NBYTES = MIB  # shorter files come inside the commit, as base64; longer ones by LFS or Xet
 # What git-lfs would take: the files that models are made of. Nothing here depends on it.
 FIRST_FILE = b"".join(

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from ..accounts.principal import require_admin
 from ..http_context import AfterRow, Caller, HubDep, RowId
+from ..routers import rest_router
 from ..schemas import Job, JobList, WorkerList
 from . import operations
 
-router = APIRouter(tags=["jobs"])
+router = rest_router("jobs")
 State = Literal["queued", "running", "done", "parked", "cancelled"]
 
 

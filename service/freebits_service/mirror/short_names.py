@@ -8,26 +8,27 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Request, Response
 from fastapi import Path as PathParameter
+from fastapi import Request, Response
 
 from ..errors import RepoNotFound
-from ..hf.addresses import Kind
+from ..hf.addresses import FILES, KINDS_API, Kind
+from ..routers import hf_router
 from .lookups import Mirror
 
 _NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,95}$"
 ShortName = Annotated[str, PathParameter(pattern=_NAME)]
 
-api = APIRouter(include_in_schema=False)  # below /api/models and so on
-downloads = APIRouter(include_in_schema=False)
+api = hf_router(KINDS_API)
+downloads = hf_router(FILES)
 
 
 @api.get("/{name}")
 @api.get("/{name}/revision/{rest:path}")
 @api.get("/{name}/tree/{rest:path}")
 @api.post("/{name}/paths-info/{rest:path}")
-@downloads.get("/{name}/resolve/{rest:path}")
-@downloads.head("/{name}/resolve/{rest:path}")
+@downloads.get("{name}/resolve/{rest:path}")
+@downloads.head("{name}/resolve/{rest:path}")
 async def lead_on(name: ShortName, request: Request, kind: Kind) -> Response:
     """The same path with the full name."""
     mirror: Mirror | None = request.app.state.mirror

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 
 from ..errors import OidcNotConfigured
 from ..http_context import HubDep
+from ..routers import API_PREFIX, rest_router
 from ..schemas import FinishedLogin, IssuedToken, Login, NewLogin
 from . import operations
 from .issuer import Issuer
 
-router = APIRouter(tags=["oidc"], prefix="/oidc")
+router = rest_router("oidc", f"{API_PREFIX}/oidc")
 
 
 def issuer_of(request: Request) -> Issuer:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from ..accounts.principal import require_admin, require_user
 from ..http_context import Caller, HubDep, Segment
+from ..routers import API_PREFIX, rest_router
 from ..schemas import Member, MemberList, NewMember, NewOrg, Org, OrgList
 from . import operations, queries
 
-router = APIRouter(tags=["organizations"], prefix="/orgs")
+router = rest_router("organizations", f"{API_PREFIX}/orgs")
 PageLimit = Annotated[int, Query(ge=1, le=1000)]
 
 

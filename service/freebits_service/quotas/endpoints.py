@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-
 from ..accounts.principal import READ, require_admin, require_user
 from ..accounts.queries import find_namespace
 from ..errors import NamespaceNotFound
 from ..http_context import Caller, HubDep, Segment
+from ..routers import rest_router
 from ..schemas import QuotaChange, Recount, Recounted, Usage
 from . import operations
 
-router = APIRouter(tags=["quotas"])
+router = rest_router("quotas")
 
 
 @router.get("/namespaces/{namespace}/usage")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from sqlalchemy.orm import Session
 
 from .. import models
@@ -15,6 +15,7 @@ from ..context import Hub
 from ..errors import InvalidRequest, RepoExists
 from ..http_context import AfterRow, Caller, HubDep, Segment
 from ..names import split_repo_name
+from ..routers import rest_router
 from ..schemas import (
     DeletedRef,
     DeletedRefList,
@@ -31,7 +32,7 @@ from ..schemas import (
 )
 from . import operations, queries
 
-router = APIRouter(tags=["repos"])
+router = rest_router("repos", reads_repos=True)
 PageLimit = Annotated[int, Query(ge=1, le=1000)]
 
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from ..accounts.principal import readable_by
 from ..downloads.locate import locate
 from ..errors import InvalidRequest
 from ..http_context import Caller, HubDep, Segment
 from ..names import is_sha256
+from ..routers import rest_router
 from ..schemas import SharedTensor, SharedTensorList, Tensor, TensorList
 from . import queries
 
-router = APIRouter(tags=["tensors"])
+router = rest_router("tensors", reads_repos=True)
 PageLimit = Annotated[int, Query(ge=1, le=10_000)]
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import Header, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from ..blobs.store import ObjectNotFound
@@ -15,6 +15,7 @@ from ..errors import InvalidRequest, UploadNotFound
 from ..http_context import Caller, HubDep, RowId, Segment
 from ..metrics import RECEIVED
 from ..names import is_sha256
+from ..routers import API_PREFIX, rest_router
 from ..schemas import NewUpload, Part, PartUrls, Upload
 from . import completion, operations, staging
 from .in_order import IN_ORDER
@@ -22,7 +23,7 @@ from .plan import PartPlan, check_part_length, parse_numbers
 from .receive import receive_checked, receive_part
 from .staging import FoundUpload
 
-router = APIRouter(tags=["uploads"], prefix="/repos/{namespace}/{name}/uploads")
+router = rest_router("uploads", API_PREFIX + "/repos/{namespace}/{name}/uploads")
 
 
 @router.post("", status_code=201, responses={200: {"model": Upload}})

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from ..http_context import AfterRow, Caller, HubDep, Segment
 from ..repos.operations import readable_repo
+from ..routers import rest_router
 from ..schemas import Job, NewVariant, VariantList
 from . import operations
 
-router = APIRouter(tags=["variants"])
+router = rest_router("variants", reads_repos=True)
 
 
 @router.post("/repos/{namespace}/{name}/variants", status_code=202, responses={200: {"model": Job}})

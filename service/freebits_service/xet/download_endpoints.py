@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -28,6 +28,7 @@ from ..hf.addresses import base_of
 from ..http_context import HubDep, granted
 from ..models import Blob
 from ..repos.operations import readable_repo
+from ..routers import hf_router
 from . import queries
 from .epochs import current_epoch
 from .frames import frames
@@ -39,7 +40,7 @@ from .requests import BYTES, Reader
 # uses that, up to a minute: minutes are short, seconds would be of no use.
 ADDRESSES_S = 900
 
-router = APIRouter(prefix="/xet/{epoch}", include_in_schema=False)
+router = hf_router("/xet/{epoch}")
 
 
 @router.get("/reconstruction/{sha256}")  # hf-xet up to 1.1.5

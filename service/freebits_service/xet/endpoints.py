@@ -9,19 +9,20 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, Literal
 
 import structlog
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from ..accounts.grants import Grant, Grants
 from ..accounts.principal import Principal
 from ..context import Hub
 from ..errors import InvalidXet, ServiceError
-from ..hf.addresses import Kind, base_of
+from ..hf.addresses import REPO_API, Kind, base_of
 from ..hf.bodies import Json
 from ..hf.missing import refuse_pull_requests
 from ..http_context import Caller, HubDep, Segment
 from ..http_errors import STATUS
 from ..repos.operations import readable_repo, resolve_revision, writable_repo
+from ..routers import hf_router
 from ..settings import MIB
 from .epochs import current_epoch
 from .register import register
@@ -32,8 +33,8 @@ TOKEN_S = 3600
 HEARTBEAT_S = 10
 _SPOOLED_NBYTES = MIB
 
-tokens = APIRouter(prefix="/{namespace}/{name}", include_in_schema=False)  # below /api/models and so on
-router = APIRouter(prefix="/xet/{epoch}", include_in_schema=False)
+tokens = hf_router(REPO_API)
+router = hf_router("/xet/{epoch}")
 
 
 @tokens.get("/xet-{direction}-token/{revision}", dependencies=[Depends(refuse_pull_requests)])

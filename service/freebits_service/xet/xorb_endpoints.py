@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import structlog
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -18,6 +18,7 @@ from ..errors import InvalidXet, PathNotFound, TooLarge
 from ..hf.bodies import Json
 from ..http_context import HubDep, granted
 from ..metrics import RECEIVED
+from ..routers import hf_router
 from ..uploads.operations import part_presigner
 from ..uploads.plan import PartPlan
 from ..uploads.receive import receive_part
@@ -31,7 +32,7 @@ from .xorbs import MAX_XORB_NBYTES
 DIRECT = "xet-xorb"
 DIRECT_S = 3600
 
-router = APIRouter(prefix="/xet/{epoch}/v1", include_in_schema=False)
+router = hf_router("/xet/{epoch}/v1")
 
 
 @router.post("/xorbs/{prefix}/{xorb_hash}")
