@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from freebits import errors
-    from freebits.client import AsyncHub, Hub
+    from freebits.async_client import AsyncHub
+    from freebits.client import Hub
     from freebits.errors import APIError, FreebitsError, IntegrityError, TransportError
     from freebits.opening import TensorFile, open
     from freebits_codecs import decode, decode_file, encode, encode_file
@@ -38,7 +39,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "AsyncHub": "freebits.client",
+    "AsyncHub": "freebits.async_client",
     "Hub": "freebits.client",
     "APIError": "freebits.errors",
     "FreebitsError": "freebits.errors",

@@ -1,12 +1,11 @@
-"""Hub and AsyncHub: two thin drivers over the same flows. The only file that knows httpx."""
+"""Hub: the thin driver of the flows for threads. `async_client` has the one for asyncio."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
@@ -16,18 +15,15 @@ from freebits import variants as variant_flows
 from freebits import wire
 from freebits.connection import Connection
 from freebits.download import PullResult
-from freebits.drive import AsyncDriver, ThreadDriver
-from freebits.errors import Damaged, ProtocolError, api_error
+from freebits.drive import ThreadDriver
+from freebits.json_http import json_of
 from freebits.repos import Tree
-from freebits.retry import RETRIED_STATUSES, Tries, TryAgain, retry_after_s, unreachable
-from freebits.steps import Flow, PutPart, Stream, Work
+from freebits.retry import TryAgain, unreachable
+from freebits.steps import PutPart, Stream, Work
 from freebits.upload import PushResult
 
 if TYPE_CHECKING:
     from freebits.opening import Framework, TensorFile
-
-T = TypeVar("T")
-STEPS_AT_ONCE = 6
 
 
 class Hub(Connection):
@@ -50,7 +46,7 @@ class Hub(Connection):
     def __init__(self, endpoint: str | None = None, token: str | None = None, **options: Any) -> None:
         super().__init__(endpoint, token, **options)
         self._client = httpx.Client(**self._http)
-        self._driver = ThreadDriver(self._perform, self._stop, STEPS_AT_ONCE)
+        self._driver = ThreadDriver(self._perform, self._stop)
 
     def push(
         self,
@@ -192,110 +188,4 @@ class Hub(Connection):
             response = self._client.request(request.method, request.path, json=request.json)
         except httpx.HTTPError as error:
             raise TryAgain(unreachable(self.endpoint, error)) from error
-        return _reply(response)
-
-
-class AsyncHub(Connection):
-    """The same hub for asyncio: `async with AsyncHub() as hub: await hub.push(...)`.
-
-    JSON goes over httpx's asynchronous client; blobs, hashing and disk run in threads.
-    """
-
-    def __init__(self, endpoint: str | None = None, token: str | None = None, **options: Any) -> None:
-        super().__init__(endpoint, token, **options)
-        self._client = httpx.AsyncClient(**self._http)
-        self._driver = AsyncDriver(self._perform, STEPS_AT_ONCE)
-
-    async def push(
-        self,
-        path: str | os.PathLike[str],
-        repo: str,
-        revision: str = "main",
-        message: str | None = None,
-        **options: Any,
-    ) -> PushResult:
-        """See `Hub.push`."""
-        return await self._run(self._push_flow(path, repo, revision, message, **options))
-
-    async def pull(
-        self,
-        repo: str,
-        output_dir: str | os.PathLike[str] | None = None,
-        revision: str = "main",
-        **options: Any,
-    ) -> PullResult:
-        """See `Hub.pull`."""
-        return await self._run(self._pull_flow(repo, output_dir, revision, **options))
-
-    async def open(
-        self, repo: str, path: str, revision: str = "main", *, framework: Framework | None = None
-    ) -> TensorFile:
-        """See `Hub.open`; the tensors themselves are then read synchronously."""
-        return await asyncio.to_thread(self._open, repo, path, revision, framework)
-
-    async def whoami(self) -> wire.Identity:
-        """Who the token belongs to."""
-        return await self._run(flows.whoami())
-
-    async def repos(self, namespace: str | None = None) -> list[wire.Repo]:
-        """All repos the caller may see."""
-        return await self._run(flows.list_repos(namespace))
-
-    async def files(self, repo: str, revision: str = "main") -> Tree:
-        """The files of a revision."""
-        return await self._run(flows.read_tree(repo, revision))
-
-    async def aclose(self) -> None:
-        """End threads and connections."""
-        self._close_blobs()
-        await self._client.aclose()
-
-    async def __aenter__(self) -> AsyncHub:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
-    async def _run(self, flow: Flow[T]) -> T:
-        try:
-            return await self._driver.run(flow)
-        except asyncio.CancelledError:
-            self._stop()
-            raise
-
-    async def _perform(self, step: wire.Request | PutPart | Stream | Work) -> Any:
-        if not isinstance(step, wire.Request):
-            return await asyncio.to_thread(self._move_bytes, step)
-        tries = Tries(self._retry)
-        while True:
-            try:
-                return await self._call(step)
-            except TryAgain as failed:
-                await asyncio.sleep(tries.wait_s(failed))
-
-    async def _call(self, request: wire.Request) -> Any:
-        try:
-            response = await self._client.request(request.method, request.path, json=request.json)
-        except httpx.HTTPError as error:
-            raise TryAgain(unreachable(self.endpoint, error)) from error
-        return _reply(response)
-
-
-def _reply(response: httpx.Response) -> Any:
-    """The decoded JSON of a success; the error of a failure."""
-    try:
-        body: Any = response.json() if response.content else None
-    except ValueError:
-        body = None
-        if response.is_success:
-            raise ProtocolError(
-                f"the answer of {response.url.host} is not JSON; check that the endpoint is a freebits hub"
-            ) from None
-    if response.is_success:
-        return body
-    error = api_error(response.status_code, body)
-    if response.status_code in RETRIED_STATUSES and not isinstance(error, Damaged):
-        raise TryAgain(error, retry_after_s(response.headers))
-    raise error
+        return json_of(response)

@@ -18,6 +18,7 @@ from freebits.steps import Flow, Step
 
 T = TypeVar("T")
 FLOWS_AT_ONCE = 4
+STEPS_AT_ONCE = 6
 
 
 class _GivenUp:
@@ -37,10 +38,10 @@ class _GivenUp:
 class ThreadDriver:
     """Runs flows to their end in threads. `stop` is set when the caller gives up, so that steps end early."""
 
-    def __init__(self, perform: Callable[[Any], Any], stop: Callable[[], None], steps_at_once: int) -> None:
+    def __init__(self, perform: Callable[[Any], Any], stop: Callable[[], None]) -> None:
         self._perform, self._stop = perform, stop
         self._flows = ThreadPoolExecutor(FLOWS_AT_ONCE, "freebits-flow")
-        self._steps = ThreadPoolExecutor(steps_at_once, "freebits-step")
+        self._steps = ThreadPoolExecutor(STEPS_AT_ONCE, "freebits-step")
 
     def run(self, flow: Flow[T]) -> T:
         """The result of `flow`. Ctrl-C or SIGTERM stops its steps and waits for them to end."""
@@ -96,10 +97,10 @@ class ThreadDriver:
 class AsyncDriver:
     """Runs flows to their end on the running event loop. `perform` is a coroutine function for one step."""
 
-    def __init__(self, perform: Callable[[Any], Awaitable[Any]], steps_at_once: int) -> None:
+    def __init__(self, perform: Callable[[Any], Awaitable[Any]]) -> None:
         self._perform = perform
         self._flows = asyncio.Semaphore(FLOWS_AT_ONCE)
-        self._steps = asyncio.Semaphore(steps_at_once)
+        self._steps = asyncio.Semaphore(STEPS_AT_ONCE)
 
     async def run(self, flow: Flow[T]) -> T:
         """The result of `flow`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import inspect
 import random
 from pathlib import Path
 from typing import Any
@@ -257,6 +258,15 @@ def test_async_hub_moves_the_same_bytes(environment: Any, folder: Path, home: Pa
 
     asyncio.run(both())
     assert contents(home / "one") == contents(home / "two") == contents(folder)
+
+
+def test_async_hub_offers_all_that_hub_does() -> None:
+    """The same methods with the same arguments and answers, to be awaited."""
+    offered = {name: each for name, each in vars(freebits.Hub).items() if not name.startswith("_") and name != "close"}
+    for name, method in offered.items():
+        counterpart = getattr(freebits.AsyncHub, name, None)
+        assert inspect.iscoroutinefunction(counterpart), name
+        assert inspect.signature(counterpart) == inspect.signature(method), name
 
 
 def test_the_token_is_in_no_error(environment: Any) -> None:

@@ -133,6 +133,21 @@ def test_asyncio(link: Any, model: Path, home: Path) -> None:
         async with freebits.AsyncHub() as hub:
             await hub.push(model, "admin/async", encode=True)
             await hub.pull("admin/async", home / "out")
+            await hub.delete_files("admin/async", ["deep/"], "main", "less")
+            assert not any(path.startswith("deep/") for path in (await hub.files("admin/async")).files)
+            [main] = await hub.refs("admin/async")
+            await hub.push(model, "admin/async", revision="other")
+            await hub.delete_ref("admin/async", "branch", "other")
+            [deleted] = await hub.deleted_refs("admin/async")
+            assert (await hub.undelete_ref("admin/async", "branch", deleted.name)).name == "other"
+            assert [ref.name for ref in await hub.refs("admin/async")] == [main.name, "other"]
+            assert not await hub.create_repo("admin/async")
+            await hub.delete_repo("admin/async")
+            assert [repo.name for repo in await hub.deleted_repos()] == ["admin/async"]
+            assert (await hub.undelete_repo("admin/async")).name == "admin/async"
+            assert await hub.variants("admin/async") == []
+            job = await hub.create_variant("admin/async", "gauge-polar")
+            assert (await hub.job(job.id)).id in {each.id for each in await hub.jobs()}
 
     asyncio.run(both_ways())
     assert contents(home / "out") == contents(model)
