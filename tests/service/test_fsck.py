@@ -8,6 +8,7 @@ import random
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,16 @@ from freebits_service.context import Hub
 from freebits_service.models import Blob, Job, Ref, RepoBlob, Tensor, TreeEntry, Upload
 from freebits_service.repair.findings import Report
 from freebits_service.repair.operations import fsck
+from freebits_service.settings import Settings
 
 CONTENT = b"0123456789abcdef" * 100_000
 NOISE = random.Random(3).randbytes(3_000_000)
+
+
+@pytest.fixture
+def make_settings(make_settings: Callable[..., Settings]) -> Callable[..., Settings]:
+    """Parts of a size that a file is sent in few requests."""
+    return partial(make_settings, part_nbytes=1 << 20)
 
 
 @pytest.fixture
