@@ -84,39 +84,44 @@ inline size_t encode_group(const Tables& t, uint8_t* state, const uint8_t* in, u
 }
 
 template <class Tables, class Beside>
-void encode_tile_with(RansCoder& coder, size_t group_count, const uint8_t* in, TileEscapes& escapes, PendingSplit& pending) {
+void encode_tile_with(RansCoder& coder, size_t group_count, const uint8_t* in, TileEscapes& escapes, PendingSplit& pending,
+                      PendingCopy& copy) {
     Beside beside(pending);
+    LinesPastCache<LineStep> copying(copy);
     const Tables tables(coder.model);
     const SplitStates states(coder);
     const auto group = [&](uint16_t* state, const uint8_t* from, uint8_t* out, uint64_t& escaped) {
         const size_t given = encode_group(tables, bytes_of(state), from, out, escaped);
         if (beside.more()) beside.step();
+        if (copying.more()) copying.step();
         return given;
     };
     encode_groups(coder, group_count, in, escapes, group);
 }
 
 template <int kBits, class Beside>
-void encode_tile_of(RansCoder& coder, size_t group_count, const uint8_t* in, TileEscapes& escapes, PendingSplit& pending) {
-    if (RankByDistance::suits(coder.model))
-        return encode_tile_with<EncodeTables<kBits, RankByDistance>, Beside>(coder, group_count, in, escapes, pending);
-    encode_tile_with<EncodeTables<kBits, RankBySearch<kBits>>, Beside>(coder, group_count, in, escapes, pending);
+void encode_tile_of(RansCoder& coder, size_t group_count, const uint8_t* in, TileEscapes& escapes, PendingSplit& pending,
+                    PendingCopy& copy) {
+    const auto encode = RankByDistance::suits(coder.model)
+                            ? encode_tile_with<EncodeTables<kBits, RankByDistance>, Beside>
+                            : encode_tile_with<EncodeTables<kBits, RankBySearch<kBits>>, Beside>;
+    encode(coder, group_count, in, escapes, pending, copy);
 }
 
 template <class Beside>
 void encode_tile_beside(RansCoder& coder, size_t group_count, const uint8_t* in, TileEscapes& escapes,
-                        PendingSplit& pending) {
+                        PendingSplit& pending, PendingCopy& copy) {
     const int entries = coder.model.entry_count;
-    if (entries <= 16) return encode_tile_of<4, Beside>(coder, group_count, in, escapes, pending);
-    if (entries <= 32) return encode_tile_of<5, Beside>(coder, group_count, in, escapes, pending);
-    encode_tile_of<6, Beside>(coder, group_count, in, escapes, pending);
+    if (entries <= 16) return encode_tile_of<4, Beside>(coder, group_count, in, escapes, pending, copy);
+    if (entries <= 32) return encode_tile_of<5, Beside>(coder, group_count, in, escapes, pending, copy);
+    encode_tile_of<6, Beside>(coder, group_count, in, escapes, pending, copy);
 }
 
 void encode_tile(RansCoder& coder, size_t group_count, const uint8_t* in, TileEscapes& escapes, PendingSplit& pending,
-                 PendingCopy&) {
+                 PendingCopy& copy) {
     if (pending.layout == Layout::kBf16)
-        return encode_tile_beside<Bf16Split<Bf16SplitStep>>(coder, group_count, in, escapes, pending);
-    encode_tile_beside<NothingBeside>(coder, group_count, in, escapes, pending);
+        return encode_tile_beside<Bf16Split<Bf16SplitStep>>(coder, group_count, in, escapes, pending, copy);
+    encode_tile_beside<NothingBeside>(coder, group_count, in, escapes, pending, copy);
 }
 
 }  // namespace

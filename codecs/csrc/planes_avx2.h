@@ -47,5 +47,12 @@ private:
     }
 };
 
+struct LineStep {
+    static void copy(const uint8_t* from, uint8_t* to) {
+        for (int half = 0; half < 64; half += 32)
+            _mm256_stream_si256(reinterpret_cast<__m256i*>(to + half), load256(from + half));
+    }
+};
+
 }  // namespace
 }  // namespace freebits

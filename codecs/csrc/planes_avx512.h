@@ -50,34 +50,10 @@ private:
     __m512i low_then_high_;
 };
 
-/// A copy in whole lines around the cache.
-class LinesPastCache {
-public:
-    explicit LinesPastCache(PendingCopy& pending) : pending_(pending) {
-        const size_t head = std::min(-reinterpret_cast<uintptr_t>(pending.to) % kLine, pending.nbytes);
-        if (head) std::memcpy(pending.to, pending.from, head);
-        from_ = pending.from + head;
-        to_ = pending.to + head;
-        left_ = pending.nbytes - head;
+struct LineStep {
+    static void copy(const uint8_t* from, uint8_t* to) {
+        _mm512_stream_si512(reinterpret_cast<__m512i*>(to), _mm512_loadu_si512(from));
     }
-    /// What was done is no longer pending.
-    ~LinesPastCache() { pending_ = {from_, to_, left_}; }
-    LinesPastCache(const LinesPastCache&) = delete;
-    LinesPastCache& operator=(const LinesPastCache&) = delete;
-
-    bool more() const { return left_ >= kLinesPerStep * kLine; }
-    void step() {
-        for (size_t i = 0; i < kLinesPerStep; ++i, from_ += kLine, to_ += kLine)
-            _mm512_stream_si512(reinterpret_cast<__m512i*>(to_), _mm512_loadu_si512(from_));
-        left_ -= kLinesPerStep * kLine;
-    }
-
-private:
-    static constexpr size_t kLine = 64, kLinesPerStep = 2;
-    PendingCopy& pending_;
-    const uint8_t* from_;
-    uint8_t* to_;
-    size_t left_;
 };
 
 void join_bf16_avx512(const uint8_t* const* planes, size_t n, uint8_t* out) {

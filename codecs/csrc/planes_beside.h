@@ -1,8 +1,9 @@
-// Joins and splits that a coder does step by step between its groups. A step is 64 elements, and what it takes an instruction
-// set for comes from there. Without linkage: each including file is compiled with its own instruction set.
+// Joins, splits and copies that a coder does step by step between its groups. A step is 64 elements or some lines, and what
+// it takes an instruction set for comes from there. Without linkage: each including file is compiled with its own instruction set.
 #pragma once
 
 #include <algorithm>
+#include <cstring>
 
 #include "planes_loops.h"
 
@@ -92,6 +93,36 @@ private:
     uint8_t *e_, *s_;
     size_t left_;
     const Step step_{};
+};
+
+/// A copy in whole lines around the cache: Step::copy(from, to) does one.
+template <class Step>
+class LinesPastCache {
+public:
+    explicit LinesPastCache(PendingCopy& pending) : pending_(pending) {
+        const size_t head = std::min(-reinterpret_cast<uintptr_t>(pending.to) % kLine, pending.nbytes);
+        if (head) std::memcpy(pending.to, pending.from, head);
+        from_ = pending.from + head;
+        to_ = pending.to + head;
+        left_ = pending.nbytes - head;
+    }
+    /// What was done is no longer pending.
+    ~LinesPastCache() { pending_ = {from_, to_, left_}; }
+    LinesPastCache(const LinesPastCache&) = delete;
+    LinesPastCache& operator=(const LinesPastCache&) = delete;
+
+    bool more() const { return left_ >= kLinesPerStep * kLine; }
+    void step() {
+        for (size_t i = 0; i < kLinesPerStep; ++i, from_ += kLine, to_ += kLine) Step::copy(from_, to_);
+        left_ -= kLinesPerStep * kLine;
+    }
+
+private:
+    static constexpr size_t kLine = 64, kLinesPerStep = 2;
+    PendingCopy& pending_;
+    const uint8_t* from_;
+    uint8_t* to_;
+    size_t left_;
 };
 
 template <class Beside, class Pending>
