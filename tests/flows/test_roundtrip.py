@@ -143,7 +143,7 @@ def test_asyncio(link: Any, model: Path, home: Path) -> None:
             assert [ref.name for ref in await hub.refs("admin/async")] == [main.name, "other"]
             assert not await hub.create_repo("admin/async")
             await hub.delete_repo("admin/async")
-            assert [repo.name for repo in await hub.deleted_repos()] == ["admin/async"]
+            assert "admin/async" in {repo.name for repo in await hub.deleted_repos()}
             assert (await hub.undelete_repo("admin/async")).name == "admin/async"
             assert await hub.variants("admin/async") == []
             job = await hub.create_variant("admin/async", "gauge-polar")
