@@ -17,6 +17,7 @@ import os
 import tempfile
 import time
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 
 from sqlalchemy.orm import Session
 
@@ -127,15 +128,14 @@ class Fetch:
         hub, blob = self._hub, self.located.blob
         key = new_raw_key(blob.sha256, UPSTREAM_ORIGIN)
         hub.store.begin(key)
-        try:
+        with ExitStack() as undo:
+            undo.callback(hub.store.abort, key)
             part_nbytes = hub.store.limits.part_nbytes_for(self.nbytes, hub.settings.part_nbytes)
             with StagedFile(hub.store, key, part_nbytes) as staged:
                 for start in range(0, self.nbytes, MIB):
                     staged.write(self.read_at(start, MIB))
                 staged.finish()
-        except BaseException:
-            hub.store.abort(key)
-            raise
+            undo.pop_all()
         hub.store.finish(key)
         if not hub.db.run(lambda session: self._keep(session, key)):
             hub.store.delete(key)
