@@ -118,11 +118,9 @@ bool decode_tile_beside(RansCoder& coder, size_t group_count, uint8_t* out, Tile
 }
 
 bool decode_tile(RansCoder& coder, size_t group_count, uint8_t* out, TileEscapes& escapes, PendingJoin& pending) {
-    if (pending.layout != Layout::kBf16 || !pending.numel)
-        return decode_tile_beside<NothingBeside>(coder, group_count, out, escapes, pending);
-    return pending.past_cache
-               ? decode_tile_beside<Bf16Lines<Bf16JoinStep<true>>>(coder, group_count, out, escapes, pending)
-               : decode_tile_beside<Bf16Lines<Bf16JoinStep<false>>>(coder, group_count, out, escapes, pending);
+    return with_join_beside<Bf16JoinStep>(pending, [&]<class Beside>() {
+        return decode_tile_beside<Beside>(coder, group_count, out, escapes, pending);
+    });
 }
 
 }  // namespace

@@ -119,9 +119,9 @@ void encode_tile_beside(RansCoder& coder, size_t group_count, const uint8_t* in,
 
 void encode_tile(RansCoder& coder, size_t group_count, const uint8_t* in, TileEscapes& escapes, PendingSplit& pending,
                  PendingCopy& copy) {
-    if (pending.layout == Layout::kBf16)
-        return encode_tile_beside<Bf16Split<Bf16SplitStep>>(coder, group_count, in, escapes, pending, copy);
-    encode_tile_beside<NothingBeside>(coder, group_count, in, escapes, pending, copy);
+    with_split_beside<Bf16SplitStep>(pending, [&]<class Beside>() {
+        encode_tile_beside<Beside>(coder, group_count, in, escapes, pending, copy);
+    });
 }
 
 }  // namespace

@@ -130,5 +130,30 @@ void do_steps(Pending& pending) {
     for (Beside beside(pending); beside.more();) beside.step();
 }
 
+/// code.operator()<Beside>() with what goes beside it: the pending join, where it can be done in steps.
+template <template <bool> class JoinStep, class Code>
+auto with_join_beside(const PendingJoin& pending, const Code& code) {
+    if (pending.layout != Layout::kBf16 || !pending.numel) return code.template operator()<NothingBeside>();
+    return pending.past_cache ? code.template operator()<Bf16Lines<JoinStep<true>>>()
+                              : code.template operator()<Bf16Lines<JoinStep<false>>>();
+}
+
+/// The same with the pending split.
+template <class SplitStep, class Code>
+void with_split_beside(const PendingSplit& pending, const Code& code) {
+    if (pending.layout == Layout::kBf16) return code.template operator()<Bf16Split<SplitStep>>();
+    code.template operator()<NothingBeside>();
+}
+
+/// The pending join in whole lines; all of it where `kernels` has no steps for its layout.
+template <template <bool> class JoinStep>
+void join_lines_by(const Kernels& kernels, PendingJoin& pending) {
+    if (pending.layout == Layout::kBf16)
+        return pending.past_cache ? do_steps<Bf16Lines<JoinStep<true>>>(pending)
+                                  : do_steps<Bf16Lines<JoinStep<false>>>(pending);
+    kernels.join[static_cast<int>(pending.layout)](pending.planes, pending.numel, pending.out);
+    pending.numel = 0;
+}
+
 }  // namespace
 }  // namespace freebits

@@ -9,13 +9,7 @@
 namespace freebits {
 namespace {
 
-void join_lines(PendingJoin& pending) {
-    if (pending.layout == Layout::kBf16)
-        return pending.past_cache ? do_steps<Bf16Lines<Bf16JoinStep<true>>>(pending)
-                                  : do_steps<Bf16Lines<Bf16JoinStep<false>>>(pending);
-    kAvx2Kernels.join[static_cast<int>(pending.layout)](pending.planes, pending.numel, pending.out);
-    pending.numel = 0;
-}
+void join_lines(PendingJoin& pending) { join_lines_by<Bf16JoinStep>(kAvx2Kernels, pending); }
 
 }  // namespace
 
