@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from freebits_codecs.dtype import DTYPES
 from freebits_codecs.formats.source import HOSTILE, Unreadable
@@ -30,8 +31,7 @@ seconds.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Tensor:
+class Tensor(NamedTuple):
     """A named array that lies in the file as one run of bytes [start, stop), C order, little-endian.
 
     `dtype` is a key of `freebits_codecs.dtype.DTYPES`. Elements of another type (block-quantised, 4-bit,
@@ -46,8 +46,7 @@ class Tensor:
     stop: int
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
+class Extent(NamedTuple):
     """Bytes [start, stop) of the file hold whole elements of one type."""
 
     dtype: str
@@ -109,7 +108,7 @@ class Found:
 
     def array(self, name: str, dtype: str, shape: Sequence[int], start: int, nbytes: int) -> None:
         """A tensor that is also an extent; one whose shape does not fit its bytes becomes opaque."""
-        if len(shape) > MAX_RANK or nbytes != math.prod(shape) * DTYPES[dtype].itemsize:
+        if len(shape) > MAX_RANK or nbytes != _nbytes(dtype, shape):
             dtype, shape = "U8", (nbytes,)
         self.tensor(name, dtype, shape, start)
         self.extent(dtype, start, nbytes)
@@ -122,8 +121,7 @@ class Found:
         _check_room(self.tensors)
         self.budget.name(name)
         start += self.origin
-        stop = start + math.prod(shape) * DTYPES[dtype].itemsize
-        self.tensors.append(Tensor(name, dtype, tuple(shape), start, stop))
+        self.tensors.append(Tensor(name, dtype, tuple(shape), start, start + _nbytes(dtype, shape)))
 
     def extent(self, dtype: str, start: int, nbytes: int) -> None:
         """A run of elements; a last one that is not whole is left out."""
@@ -139,6 +137,10 @@ class Found:
             tuple(_loadable(self.tensors, nbytes)),
             tuple(_disjoint(self.extents, nbytes)),
         )
+
+
+def _nbytes(dtype: str, shape: Sequence[int]) -> int:
+    return math.prod(shape) * DTYPES[dtype].itemsize
 
 
 def _believable(name: str, shape: Sequence[int]) -> bool:

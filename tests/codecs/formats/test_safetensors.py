@@ -101,7 +101,40 @@ def test_header_limit():
 
 
 def test_entry_limit(read):
-    """An entry of more text than a tensor needs is passed over; the next one counts."""
+    """An entry of more text than a tensor needs is passed over in a long header; the next one counts."""
     entry = {"dtype": "U8", "shape": [4], "data_offsets": [0, 4]}
     long_name = "n" * safetensors.MAX_ENTRY_NBYTES
-    assert [t.name for t in read(_file({long_name: entry, "t": entry})).tensors] == ["t"]
+    layout = read(_long({long_name: {**entry, "data_offsets": [4, 8]}, "t": entry}))
+    assert [t.name for t in layout.tensors] == ["t"]
+    assert len(layout.extents) == 1
+
+
+def test_long_header_is_read_like_a_short_one(read):
+    """A header too long for the JSON parser gives the same tensors and extents, only further behind."""
+    names = [*ARRAYS, "twice", "twice"]
+    entries = [
+        json.dumps({name: {"dtype": "F16", "shape": [2, 1], "data_offsets": [4 * i, 4 * i + 4]}})[1:-1]
+        for i, name in enumerate(names)
+    ]
+    text = ('{"__metadata__":null,' + ",".join(entries) + "}").encode()
+    short, long = read(_file(text)), read(_long(text))
+    assert [t.name for t in short.tensors] == list(dict.fromkeys(names))
+    behind = safetensors.WHOLE_HEADER_NBYTES
+    assert [t._replace(start=t.start + behind, stop=t.stop + behind) for t in short.tensors] == list(long.tensors)
+    assert [e._replace(start=e.start + behind, stop=e.stop + behind) for e in short.extents] == list(long.extents)
+
+
+@pytest.mark.parametrize("mistake", [b',"u":{"dtype":"U8"', b',"u":[[', b',"\xff":null}'])
+def test_tensors_before_a_mistake_are_extents(read, mistake):
+    """A header that breaks off loses its names; what came before the break is still coded as numbers."""
+    layout = read(
+        _file(json.dumps({"t": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}).encode()[:-1] + mistake)
+    )
+    assert layout.tensors == ()
+    assert [extent.dtype for extent in layout.extents] == ["F32"]
+
+
+def _long(entries: object) -> bytes:
+    """The same with as many blanks behind its header as make it too long to be parsed at once."""
+    header = entries if isinstance(entries, bytes) else json.dumps(entries).encode()
+    return _file(header + b" " * safetensors.WHOLE_HEADER_NBYTES)
