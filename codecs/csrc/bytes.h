@@ -1,16 +1,30 @@
 // Byte buffers and cursors over them: a reader that never passes its end, a writer into space the caller measured.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <vector>
+#include <memory>
 
 namespace freebits {
 
-/// Make room in a buffer that is used again and again: resize would clear what it gives back and takes again.
-inline void grow(std::vector<uint8_t>& buffer, size_t nbytes) {
-    if (buffer.size() < nbytes) buffer.resize(nbytes);
-}
+/// Memory that is used again and again, for something else each time: never cleared, and growing loses what is there.
+class ScratchBuffer {
+public:
+    uint8_t* data() const { return bytes_.get(); }
+    /// At least nbytes of room.
+    uint8_t* grow(size_t nbytes) {
+        if (nbytes > room_) {
+            bytes_ = std::make_unique_for_overwrite<uint8_t[]>(nbytes);
+            room_ = nbytes;
+        }
+        return data();
+    }
+
+private:
+    std::unique_ptr<uint8_t[]> bytes_;
+    size_t room_ = 0;
+};
 
 class ByteReader {
 public:

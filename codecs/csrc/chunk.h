@@ -30,7 +30,7 @@ inline constexpr size_t chunk_room(size_t nbytes) {
 struct ChunkWorkspace {
     FrameWorkspace frame;
     bool past_cache = false;  // decoded bytes are not read again soon
-    std::vector<uint8_t> gathered;
+    ScratchBuffer gathered;
 };
 
 /// Encode file bytes [offset, offset + nbytes), given at `in`, to `out`, which has chunk_room(nbytes) bytes of room.

@@ -45,18 +45,18 @@ void move_run(uint8_t* to, const uint8_t* from, size_t nbytes, bool past_cache) 
 /// Frame by frame into a buffer, then each run to its place.
 Status decode_scattered(const Kernels& kernels, ByteReader& in, const std::vector<OwnedRun>& runs, ChunkWorkspace& w,
                         uint8_t* out, size_t out_nbytes) {
-    grow(w.gathered, out_nbytes);
+    uint8_t* gathered = w.gathered.grow(out_nbytes);
     for (size_t frame = 0, filled = 0; filled < out_nbytes; ++frame) {
         if (frame == kMaxFrames) return {Fault::kFrameSize, filled, out_nbytes};
         size_t used = 0;
-        if (Status s = decode_frame(kernels, in, 0, w.frame, w.gathered.data(), out_nbytes - filled, used); !s.ok())
+        if (Status s = decode_frame(kernels, in, 0, w.frame, gathered, out_nbytes - filled, used); !s.ok())
             return s;
         filled += used;
         size_t at = 0, taken = 0;
         for (const OwnedRun& run : runs) {
             if (run.frame == frame) {
                 if (run.nbytes > used - taken) return {Fault::kFrameSize, taken + run.nbytes, used};
-                move_run(out + at, w.gathered.data() + taken, run.nbytes, w.past_cache);
+                move_run(out + at, gathered + taken, run.nbytes, w.past_cache);
                 taken += run.nbytes;
             }
             at += run.nbytes;

@@ -181,10 +181,9 @@ void write_runs(const std::vector<FramePieces>& frames, ByteWriter& out) {
     }
 }
 
-const uint8_t* gather(const uint8_t* in, const FramePieces& frame, std::vector<uint8_t>& buffer) {
+const uint8_t* gather(const uint8_t* in, const FramePieces& frame, ScratchBuffer& buffer) {
     if (frame.runs.size() == 1) return in + frame.runs[0].first;
-    grow(buffer, frame.nbytes);
-    uint8_t* at = buffer.data();
+    uint8_t* at = buffer.grow(frame.nbytes);
     for (const Run& run : frame.runs) {
         std::memcpy(at, in + run.first, run.nbytes);
         at += run.nbytes;

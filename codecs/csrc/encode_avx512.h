@@ -123,6 +123,7 @@ void encode_tile_of(RansCoder& coder, size_t group_count, const uint8_t* in, Til
     };
     for (; g % K != 0; --g) one(g - 1, static_cast<int>((g - 1) & (K - 1)));
     for (; g != 0; g -= K)
+#pragma GCC unroll 4  // states and places of all streams stay in registers
         for (int k = 0; k < K; ++k) one(g - K + k, k);
     for (int k = 0; k < K; ++k) {
         store_states(coder.stream[k].state, x[k]);

@@ -57,8 +57,7 @@ public:
     void operator()(size_t i) try {
         const size_t first = i * job_.chunk_nbytes, n = std::min(job_.chunk_nbytes, job_.nbytes - first);
         turn_ = !turn_;
-        grow(records_[turn_], kRecordHeader + chunk_room(n));
-        uint8_t* record = records_[turn_].data();
+        uint8_t* record = records_[turn_].grow(kRecordHeader + chunk_room(n));
         const uint64_t start = job_.offset + first;
         const auto overlap = overlapping(start, start + n);
         FrameNotes notes;
@@ -97,7 +96,7 @@ private:
     }
     EncodeJob& job_;
     ChunkWorkspace workspace_;
-    std::vector<uint8_t> records_[2];  // the one being made and the one being moved
+    ScratchBuffer records_[2];  // the one being made and the one being moved
     bool turn_ = false;
 };
 

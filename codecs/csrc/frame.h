@@ -28,12 +28,13 @@ struct FrameWorkspace {
     RansPlaneDecoder decoders[kMaxPlanes];
     bool past_cache = false;  // decoded bytes are written around the cache
     PendingCopy copy;         // encoding does part of it on the way
-    std::vector<uint8_t> sample;  // the planes of some elements, sample_stride apart
+    ScratchBuffer sample;  // the planes of some elements, sample_stride apart
     size_t sample_stride = 0;
     std::vector<size_t> unit_ends;
     std::vector<Histogram> units;
-    std::vector<uint8_t> payload;
+    ScratchBuffer payload;
     std::vector<uint8_t> adaptive[kMaxPlanes];  // bytes of adaptive planes
+    std::vector<uint8_t> adaptive_payload;
     size_t adaptive_left = 0;                   // elements that adaptive planes may still have; none among escape values
 };
 
@@ -52,8 +53,7 @@ Status decode_frame(const Kernels& kernels, ByteReader& in, int escape_depth, Fr
                     size_t out_nbytes, size_t& used);
 
 /// Escape values of a rANS plane: a frame of bytes.
-void write_escape_values(const Kernels& kernels, const std::vector<uint8_t>& values, int escape_depth,
-                         ByteWriter& out);
+void write_escape_values(const Kernels& kernels, const uint8_t* values, size_t count, int escape_depth, ByteWriter& out);
 Status read_escape_values(const Kernels& kernels, ByteReader& in, int escape_depth, std::vector<uint8_t>& values);
 
 }  // namespace freebits

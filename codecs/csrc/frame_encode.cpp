@@ -74,13 +74,10 @@ struct Payload {
 
 /// Written to where it is to stay, if there is room and its length takes as many bytes as that of the bound; else to buffer.
 Payload rans_payload(const Kernels& kernels, RansPlaneEncoder& encoder, int escape_depth, const ByteWriter& writer,
-                     const uint8_t* end, std::vector<uint8_t>& buffer) {
+                     const uint8_t* end, ScratchBuffer& buffer) {
     const size_t bound = encoder.payload_bound();
     uint8_t* place = writer.at() + varint_nbytes(bound);
-    if (place + bound > end) {
-        grow(buffer, bound);
-        place = buffer.data();
-    }
+    if (place + bound > end) place = buffer.grow(bound);
     ByteWriter payload(place);
     encoder.write_payload(kernels, escape_depth, payload);
     return {place, static_cast<size_t>(payload.at() - place)};
@@ -119,7 +116,7 @@ Outcome try_plan(const Kernels& kernels, Layout layout, const uint8_t* in, size_
         if (!has_payload(plan.plane[p].codec)) continue;
         const Payload payload = plan.plane[p].codec == PlaneCodec::kRans
                                     ? rans_payload(kernels, w.encoders[p], escape_depth, writer, end, w.payload)
-                                    : adaptive_payload(w.adaptive[p], w.payload);
+                                    : adaptive_payload(w.adaptive[p], w.adaptive_payload);
         if (payload.nbytes + kMaxVarint > numel) {
             plan.plane[p].codec = PlaneCodec::kRaw;
             return Outcome::kReplan;
@@ -172,12 +169,11 @@ void encode_frame(const Kernels& kernels, Layout layout, const uint8_t* in, size
         write_raw_frame(in, numel * static_cast<size_t>(facts(layout).item_nbytes), out);
 }
 
-void write_escape_values(const Kernels& kernels, const std::vector<uint8_t>& values, int escape_depth,
-                         ByteWriter& out) {
-    if (escape_depth > kMaxEscapeDepth) return write_raw_frame(values.data(), values.size(), out);
+void write_escape_values(const Kernels& kernels, const uint8_t* values, size_t count, int escape_depth, ByteWriter& out) {
+    if (escape_depth > kMaxEscapeDepth) return write_raw_frame(values, count, out);
     FrameWorkspace nested;
     FrameNotes ignored;
-    encode_frame(kernels, Layout::kBytes, values.data(), values.size(), Effort::kEntropy, escape_depth, nested, out,
+    encode_frame(kernels, Layout::kBytes, values, count, Effort::kEntropy, escape_depth, nested, out,
                  ignored);
 }
 

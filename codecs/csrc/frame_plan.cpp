@@ -31,8 +31,8 @@ size_t sample_planes(const Kernels& kernels, Layout layout, const uint8_t* in, s
     const size_t runs = std::max<size_t>(1, wanted / kSampleRun);
     w.unit_ends.clear();
     w.sample_stride = units * runs * kSampleRun;
-    grow(w.sample, w.sample_stride * static_cast<size_t>(f.plane_count));
-    PlanePointers planes(w.sample.data(), w.sample_stride, f.plane_count);
+    uint8_t* sample = w.sample.grow(w.sample_stride * static_cast<size_t>(f.plane_count));
+    PlanePointers planes(sample, w.sample_stride, f.plane_count);
     size_t taken = 0;
     for (size_t first = 0; first < numel; first += unit) {
         const size_t n = std::min(unit, numel - first), step = std::max(kSampleRun, n / runs);
@@ -59,7 +59,8 @@ uint32_t entropy_at_a_glance(const Kernels& kernels, const uint8_t* plane, size_
 
 void count_units(const Kernels& kernels, const uint8_t* plane, const std::vector<size_t>& ends,
                  std::vector<Histogram>& units) {
-    units.assign(ends.size(), {});
+    units.resize(ends.size());
+    for (Histogram& unit : units) unit.clear();
     size_t first = 0;
     for (size_t u = 0; u < ends.size(); first = ends[u++]) kernels.count(plane + first, ends[u] - first, units[u]);
 }

@@ -20,6 +20,13 @@ void Histogram::add(const Histogram& other) {
     last = std::max(last, other.last);
 }
 
+void Histogram::clear() {
+    std::fill(count + std::min(first, last), count + last + 1, 0u);  // none is elsewhere
+    total = 0;
+    first = 255;
+    last = 0;
+}
+
 uint32_t Histogram::entropy_q16() const {
     if (!total) return 0;
     uint64_t weighted = 0;

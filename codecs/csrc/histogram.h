@@ -14,6 +14,7 @@ struct Histogram {
 
     void add(uint8_t byte, uint32_t times);
     void add(const Histogram& other);
+    void clear();
     /// Order-0 entropy of what was counted, in 1/65536 bits per byte.
     uint32_t entropy_q16() const;
 };

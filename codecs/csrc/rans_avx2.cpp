@@ -5,6 +5,7 @@
 #include "crc32c.h"
 #include "decode_avx2.h"
 #include "encode_avx2.h"
+#include "escape_loops.h"
 
 namespace freebits {
 namespace {
@@ -16,6 +17,8 @@ void join_lines(PendingJoin& pending) { join_lines_by<Bf16JoinStep>(kAvx2Kernels
 const Kernels kAvx2Kernels = {"avx2",
                               decode_tile,
                               encode_tile,
+                              gather_escapes,
+                              scatter_escapes,
                               FREEBITS_JOIN_TABLE(join_bf16),
                               join_lines,
                               FREEBITS_SPLIT_TABLE(split_bf16),

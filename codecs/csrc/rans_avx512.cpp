@@ -4,6 +4,7 @@
 #include "count_avx512.h"
 #include "crc32c.h"
 #include "encode_avx512.h"
+#include "escape_avx512.h"
 #include "lanes_avx512.h"
 #include "planes_avx512.h"
 #include "planes_loops.h"
@@ -104,6 +105,8 @@ void join_lines(PendingJoin& pending) { join_lines_by<Bf16JoinStep>(kAvx512Kerne
 const Kernels kAvx512Kernels = {"avx512",
                                 decode_tile,
                                 encode_tile,
+                                gather_escapes_avx512,
+                                scatter_escapes_avx512,
                                 FREEBITS_JOIN_TABLE(join_bf16_avx512),
                                 join_lines,
                                 FREEBITS_SPLIT_TABLE(split_bf16_avx512),

@@ -100,6 +100,11 @@ using RansDecodeTile = bool (*)(RansCoder& coder, size_t group_count, uint8_t* o
 using RansEncodeTile = void (*)(RansCoder& coder, size_t group_count, const uint8_t* in, TileEscapes& escapes,
                                 PendingSplit& pending, PendingCopy& copy);
 
+/// The values of a tile's escapes, in order, to the bytes before `end`; returns where they begin. Groups are whole.
+using GatherEscapes = uint8_t* (*)(const uint8_t* tile, const TileEscapes& escapes, uint8_t* end);
+/// The reverse: values[0..left) to the places of a tile's escapes. Returns how many it took; left + 1 if there are too few.
+using ScatterEscapes = size_t (*)(uint8_t* tile, const TileEscapes& escapes, const uint8_t* values, size_t left);
+
 /// Join planes[p][0..n) into n elements at out, or split them. Planes and out never overlap.
 using JoinPlanes = void (*)(const uint8_t* const* planes, size_t n, uint8_t* out);
 using SplitPlanes = void (*)(const uint8_t* in, size_t n, uint8_t* const* planes);
@@ -117,6 +122,8 @@ struct Kernels {
     const char* name;
     RansDecodeTile rans_decode_tile;
     RansEncodeTile rans_encode_tile;
+    GatherEscapes gather_escapes;
+    ScatterEscapes scatter_escapes;
     JoinPlanes join[kLayoutCount];
     JoinLines join_lines;  // nullptr: whole joins are as fast
     SplitPlanes split[kLayoutCount];

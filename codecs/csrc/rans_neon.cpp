@@ -7,6 +7,7 @@
 
 #include "count_loops.h"
 #include "crc32c.h"
+#include "escape_loops.h"
 #include "lane_shuffles.h"
 #include "planes_loops.h"
 #include "rans_groups.h"
@@ -211,6 +212,8 @@ void encode_tile(RansCoder& coder, size_t group_count, const uint8_t* in, TileEs
 const Kernels kNeonKernels = {"neon",
                               decode_tile,
                               encode_tile,
+                              gather_escapes,
+                              scatter_escapes,
                               FREEBITS_JOIN_TABLE(join_bf16),
                               nullptr,
                               FREEBITS_SPLIT_TABLE(split_bf16),

@@ -20,13 +20,6 @@ uint8_t likeliest(const RansModel& model) {
     return model.symbol[std::max_element(model.freq, model.freq + symbols) - model.freq];
 }
 
-/// Clears the highest set bit and returns its number.
-int take_highest(uint64_t& bits) {
-    const int bit = 63 - std::countl_zero(bits);
-    bits ^= 1ull << bit;
-    return bit;
-}
-
 }  // namespace
 
 void RansPlaneEncoder::start(const PlaneModels& plan, size_t numel) {
@@ -35,10 +28,9 @@ void RansPlaneEncoder::start(const PlaneModels& plan, size_t numel) {
     tiles_left_ = 0;
     has_escape_ = std::any_of(plan.models.begin(), plan.models.end(), [](const RansModel& m) { return m.has_escape; });
     coder_.stream_count = stream_count_for(numel);
-    escape_values_.clear();
     const size_t groups = group_count_for(numel);
-    grow(scratch_, groups * kLanes);
-    uint8_t* end = scratch_.data();
+    escape_count_ = 0;
+    uint8_t* end = scratch_.grow(groups * kLanes);
     for (int k = 0; k < coder_.stream_count; ++k) {
         end += stream_groups(groups, k, coder_.stream_count) * kLanes;
         stream_end_[k] = coder_.stream[k].out = end;
@@ -55,15 +47,22 @@ void RansPlaneEncoder::encode_tile(const Kernels& kernels, uint8_t* tile, size_t
     }
     --tiles_left_;
     const size_t groups = group_count_for(n);
-    std::fill(tile + n, tile + groups * kLanes, likeliest(coder_.model));  // never an escape
+    if (n % kLanes) std::fill(tile + n, tile + groups * kLanes, likeliest(coder_.model));  // never an escape
     TileEscapes escapes;
     kernels.rans_encode_tile(coder_, groups, tile, escapes, pending, copy);
-    if (!coder_.model.has_escape) return;
-    for (uint64_t with = escapes.groups; with;) {
-        const size_t g = static_cast<size_t>(take_highest(with));
-        for (uint64_t lanes = escapes.lanes[g]; lanes;)
-            escape_values_.push_back(tile[g * kLanes + static_cast<size_t>(take_highest(lanes))]);
+    if (coder_.model.has_escape && escapes.groups) keep_escapes(kernels, tile, escapes);
+}
+
+void RansPlaneEncoder::keep_escapes(const Kernels& kernels, const uint8_t* tile, const TileEscapes& escapes) {
+    if (escape_values_.size() < escape_count_ + kTile) {
+        std::vector<uint8_t> larger(2 * escape_count_ + 2 * kTile);
+        std::copy_n(escape_values_.end() - static_cast<ptrdiff_t>(escape_count_), escape_count_,
+                    larger.end() - static_cast<ptrdiff_t>(escape_count_));
+        escape_values_.swap(larger);
     }
+    uint8_t* end = escape_values_.data() + escape_values_.size();
+    const uint8_t* first = kernels.gather_escapes(tile, escapes, end - escape_count_);
+    escape_count_ = static_cast<size_t>(end - first);
 }
 
 size_t RansPlaneEncoder::streams_nbytes() const {
@@ -74,7 +73,7 @@ size_t RansPlaneEncoder::streams_nbytes() const {
 
 size_t RansPlaneEncoder::payload_bound() const {
     return 1 + 2 * kMaxVarint + plan_->segments.size() * (1 + kMaxVarint) + plan_->models.size() * kMaxModelBytes +
-           kMaxStreams * (kMaxVarint + sizeof(RansStream::state)) + frame_bound(escape_values_.size()) +
+           kMaxStreams * (kMaxVarint + sizeof(RansStream::state)) + frame_bound(escape_count_) +
            streams_nbytes();
 }
 
@@ -94,9 +93,9 @@ void RansPlaneEncoder::write_payload(const Kernels& kernels, int escape_depth, B
     out.u8(static_cast<unsigned>(log2_of(coder_.stream_count)));
     write_models(out);
     if (has_escape_) {
-        out.varint(static_cast<uint32_t>(escape_values_.size()));
-        std::reverse(escape_values_.begin(), escape_values_.end());
-        if (!escape_values_.empty()) write_escape_values(kernels, escape_values_, escape_depth + 1, out);
+        out.varint(static_cast<uint32_t>(escape_count_));
+        const uint8_t* first = escape_values_.data() + escape_values_.size() - escape_count_;
+        if (escape_count_) write_escape_values(kernels, first, escape_count_, escape_depth + 1, out);
     }
     for (int k = 0; k < coder_.stream_count; ++k)
         out.varint(static_cast<uint32_t>(stream_end_[k] - coder_.stream[k].out));
@@ -189,15 +188,10 @@ Status RansPlaneDecoder::decode_tile(const Kernels& kernels, uint8_t* tile, size
         last &= (1ull << n % kLanes) - 1;
         if (!last) escapes.groups &= ~(1ull << (groups - 1));
     }
-    for (uint64_t with = escapes.groups; with; with &= with - 1) {
-        const size_t g = static_cast<size_t>(std::countr_zero(with));
-        uint64_t lanes = escapes.lanes[g];
-        do {
-            if (next_escape_ == escape_values_.size()) return {Fault::kEscapes, next_escape_ + 1, next_escape_};
-            tile[g * kLanes + static_cast<size_t>(std::countr_zero(lanes))] = escape_values_[next_escape_++];
-            lanes &= lanes - 1;
-        } while (lanes);
-    }
+    const size_t left = escape_values_.size() - next_escape_;
+    const size_t taken = kernels.scatter_escapes(tile, escapes, escape_values_.data() + next_escape_, left);
+    if (taken > left) return {Fault::kEscapes, escape_values_.size() + 1, escape_values_.size()};
+    next_escape_ += taken;
     return {};
 }
 

@@ -28,14 +28,16 @@ public:
     void write_payload(const Kernels& kernels, int escape_depth, ByteWriter& out);
 
 private:
+    void keep_escapes(const Kernels& kernels, const uint8_t* tile, const TileEscapes& escapes);
     void write_models(ByteWriter& out) const;
     size_t streams_nbytes() const;
     const PlaneModels* plan_ = nullptr;
     size_t segment_ = 0, tiles_left_ = 0;  // of the segment at hand, counted from the end
     RansCoder coder_;
-    std::vector<uint8_t> scratch_;
+    ScratchBuffer scratch_;
     uint8_t* stream_end_[kMaxStreams];
-    std::vector<uint8_t> escape_values_;  // last first
+    std::vector<uint8_t> escape_values_;  // those so far are the last escape_count_; earlier ones come before them
+    size_t escape_count_ = 0;
     bool has_escape_ = false;
 };
 

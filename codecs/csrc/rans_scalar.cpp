@@ -7,6 +7,7 @@
 
 #include "count_loops.h"
 #include "crc32c.h"
+#include "escape_loops.h"
 #include "planes_loops.h"
 #include "rans_groups.h"
 #include "rans_kernel.h"
@@ -107,7 +108,7 @@ void encode_tile(RansCoder& coder, size_t group_count, const uint8_t* in, TileEs
 }  // namespace
 
 const Kernels kScalarKernels = {
-    "scalar", decode_tile, encode_tile, FREEBITS_JOIN_TABLE(join_bf16), nullptr,
+    "scalar", decode_tile, encode_tile, gather_escapes, scatter_escapes, FREEBITS_JOIN_TABLE(join_bf16), nullptr,
     FREEBITS_SPLIT_TABLE(split_bf16), count_bytes, crc32c_tables};
 
 }  // namespace freebits

@@ -110,18 +110,21 @@ class Found:
         """A tensor that is also an extent; one whose shape does not fit its bytes becomes opaque."""
         if len(shape) > MAX_RANK or nbytes != _nbytes(dtype, shape):
             dtype, shape = "U8", (nbytes,)
-        self.tensor(name, dtype, shape, start)
+        self._name(name, dtype, shape, start, nbytes)
         self.extent(dtype, start, nbytes)
 
     def tensor(self, name: str, dtype: str, shape: Sequence[int], start: int) -> None:
         """A tensor whose bytes are, or are part of, some extent."""
+        self._name(name, dtype, shape, start, _nbytes(dtype, shape))
+
+    def _name(self, name: str, dtype: str, shape: Sequence[int], start: int, nbytes: int) -> None:
         name = self.prefix + name
         if not _believable(name, shape):
             return
         _check_room(self.tensors)
         self.budget.name(name)
         start += self.origin
-        self.tensors.append(Tensor(name, dtype, tuple(shape), start, start + _nbytes(dtype, shape)))
+        self.tensors.append(Tensor(name, dtype, tuple(shape), start, start + nbytes))
 
     def extent(self, dtype: str, start: int, nbytes: int) -> None:
         """A run of elements; a last one that is not whole is left out."""

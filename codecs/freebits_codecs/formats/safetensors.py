@@ -89,8 +89,9 @@ def _read_entry(name: str, entry: object, data_start: int, found: Found) -> None
     if not isinstance(entry, tuple):
         raise Unreadable(f"the entry of tensor {name[:80]!r} is no object")
     facts = dict(entry)
-    dtype, shape = str(facts.get("dtype")), _integers(facts.get("shape"))
-    offsets = _integers(facts.get("data_offsets"))
+    dtype, shape, offsets = str(facts.get("dtype")), facts.get("shape"), facts.get("data_offsets")
+    if not (isinstance(shape, list) and isinstance(offsets, list) and _INT.issuperset(map(type, shape + offsets))):
+        raise Unreadable(f"a shape or offset of tensor {name[:80]!r} is not a list of integers")
     if len(offsets) != 2 or not 0 <= offsets[0] <= offsets[1]:
         raise Unreadable(f"tensor {name[:80]!r} has the data offsets {offsets[:3]}")
     if dtype in _COMPLEX:
@@ -98,9 +99,3 @@ def _read_entry(name: str, entry: object, data_start: int, found: Found) -> None
     if dtype not in DTYPES:
         dtype = "U8"
     found.array(name, dtype, shape, data_start + offsets[0], offsets[1] - offsets[0])
-
-
-def _integers(value: object) -> list[int]:
-    if not isinstance(value, list) or not _INT.issuperset(map(type, value)):
-        raise Unreadable("a shape or offset is not a list of integers")
-    return value
