@@ -87,7 +87,7 @@ template <class Tables, class Beside>
 void encode_tile_with(RansCoder& coder, size_t group_count, const uint8_t* in, TileEscapes& escapes, PendingSplit& pending,
                       PendingCopy& copy) {
     Beside beside(pending);
-    LinesPastCache<LineStep> copying(copy);
+    LinesPastCache<CopyStep> copying(copy);
     const Tables tables(coder.model);
     const SplitStates states(coder);
     const auto group = [&](uint16_t* state, const uint8_t* from, uint8_t* out, uint64_t& escaped) {

@@ -107,7 +107,7 @@ template <int K, class Place, class Beside>
 void encode_tile_of(RansCoder& coder, size_t group_count, const uint8_t* in, TileEscapes& escapes, PendingSplit& pending,
                     PendingCopy& copy) {
     Beside beside(pending);
-    LinesPastCache<LineStep> copying(copy);
+    LinesPastCache<CopyStep> copying(copy);
     const EncodeTables<Place> tables(coder.model);
     Lanes x[K];
     uint8_t* out[K];

@@ -45,47 +45,49 @@ struct EncodeJob {
     }
 };
 
-/// Each record is made in memory that stays in the cache: its parts are written, checksummed and moved there. To memory it
-/// is moved while the next one is made.
+/// Each payload is made in memory that stays in the cache. It is checksummed and moved to its record while the next one is
+/// made.
 class EncodeWorker {
 public:
     explicit EncodeWorker(EncodeJob& job) : job_(job) {}
-    ~EncodeWorker() { finish_copy(); }
+    ~EncodeWorker() { finish_record(); }
     EncodeWorker(const EncodeWorker&) = delete;
     EncodeWorker& operator=(const EncodeWorker&) = delete;
 
     void operator()(size_t i) try {
         const size_t first = i * job_.chunk_nbytes, n = std::min(job_.chunk_nbytes, job_.nbytes - first);
         turn_ = !turn_;
-        uint8_t* record = records_[turn_].grow(kRecordHeader + chunk_room(n));
+        uint8_t* payload = payloads_[turn_].grow(chunk_room(n));
         const uint64_t start = job_.offset + first;
         const auto overlap = overlapping(start, start + n);
         FrameNotes notes;
         const size_t stored = encode_chunk(job_.kernels, job_.data + first, start, n, overlap.first, overlap.second,
-                                           job_.effort, workspace_, record + kRecordHeader, notes);
-        finish_copy();
-        write_record_header(job_.kernels, record, start / job_.chunk_nbytes, static_cast<uint32_t>(n),
-                            static_cast<uint32_t>(stored));
+                                           job_.effort, workspace_, payload, notes);
+        finish_record();
         job_.notes.stored_nbytes[i] = static_cast<uint32_t>(stored);
         job_.notes.compressible_nbytes[i] = static_cast<uint32_t>(notes.compressible_nbytes);
         job_.notes.repetitive_nbytes[i] = static_cast<uint32_t>(notes.repetitive_nbytes);
-        uint8_t* place = job_.place_for(i, kRecordHeader + stored);
-        if (place) workspace_.frame.copy = {record, place, kRecordHeader + stored};
-        if (job_.nbytes <= kMoreThanCaches) finish_copy();
+        record_ = job_.place_for(i, kRecordHeader + stored);
+        if (!record_) return;
+        write_record_header(record_, start / job_.chunk_nbytes, static_cast<uint32_t>(n), static_cast<uint32_t>(stored));
+        workspace_.frame.copy = {payload, record_ + kRecordHeader, stored, job_.kernels.crc32c(0, record_, kRecordCrc)};
+        if (job_.nbytes <= kMoreThanCaches) finish_record();
     } catch (...) {
         job_.turns.fail();
         throw;
     }
 
 private:
-    void finish_copy() {
+    void finish_record() {
+        if (!record_) return;
         PendingCopy& copy = workspace_.frame.copy;
-        if (!copy.to) return;
+        put_u32(record_ + kRecordCrc, job_.kernels.crc32c(copy.crc, copy.from, copy.nbytes));
         if (job_.nbytes > kMoreThanCaches)
             copy_past_cache(copy.to, copy.from, copy.nbytes);  // if only to make what kernels wrote visible to others
         else
             std::memcpy(copy.to, copy.from, copy.nbytes);
         copy = {};
+        record_ = nullptr;
     }
     std::pair<const Extent*, size_t> overlapping(uint64_t start, uint64_t stop) const {
         const auto first = std::partition_point(job_.extents.begin(), job_.extents.end(),
@@ -96,7 +98,8 @@ private:
     }
     EncodeJob& job_;
     ChunkWorkspace workspace_;
-    ScratchBuffer records_[2];  // the one being made and the one being moved
+    ScratchBuffer payloads_[2];  // the one being made and the one being moved
+    uint8_t* record_ = nullptr;  // where the latter is moved to
     bool turn_ = false;
 };
 

@@ -47,11 +47,22 @@ private:
     }
 };
 
-struct LineStep {
-    static void copy(const uint8_t* from, uint8_t* to) {
-        for (int half = 0; half < 64; half += 32)
-            _mm256_stream_si256(reinterpret_cast<__m256i*>(to + half), load256(from + half));
+/// The crc instruction waits for the one before, but here nobody waits for it.
+class CopyStep {
+public:
+    void begin(const uint8_t* from, uint8_t* to, uint32_t crc) {
+        crc_ = ~crc;
+        next(from, to);
     }
+    void next(const uint8_t* from, uint8_t* to) {
+        for (int at = 0; at < kNbytes; at += 32) _mm256_stream_si256(reinterpret_cast<__m256i*>(to + at), load256(from + at));
+        for (int at = 0; at < kNbytes; at += 8) crc_ = _mm_crc32_u64(crc_, load<uint64_t>(from + at));
+    }
+    uint32_t crc() const { return ~static_cast<uint32_t>(crc_); }
+
+private:
+    static constexpr int kNbytes = 128;
+    uint64_t crc_ = 0;
 };
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <immintrin.h>
 
+#include "crc32c_fold.h"
 #include "planes_beside.h"
 
 namespace freebits {
@@ -50,10 +51,25 @@ private:
     __m512i low_then_high_;
 };
 
-struct LineStep {
-    static void copy(const uint8_t* from, uint8_t* to) {
-        _mm512_stream_si512(reinterpret_cast<__m512i*>(to), _mm512_loadu_si512(from));
+class CopyStep {
+public:
+    void begin(const uint8_t* from, uint8_t* to, uint32_t crc) {
+        x_[0] = continued(crc, copy_line(from, to));
+        x_[1] = copy_line(from + 64, to + 64);
     }
+    void next(const uint8_t* from, uint8_t* to) {
+        for (int line = 0; line < 2; ++line)
+            x_[line] = fold(x_[line], multiplier<2 * 512>(), copy_line(from + 64 * line, to + 64 * line));
+    }
+    uint32_t crc() const { return crc_of(fold(x_[0], multiplier<512>(), x_[1])); }
+
+private:
+    static __m512i copy_line(const uint8_t* from, uint8_t* to) {
+        const __m512i line = _mm512_loadu_si512(from);
+        _mm512_stream_si512(reinterpret_cast<__m512i*>(to), line);
+        return line;
+    }
+    __m512i x_[2]{};
 };
 
 void join_bf16_avx512(const uint8_t* const* planes, size_t n, uint8_t* out) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "crc32c.h"
 #include "planes_loops.h"
 
 namespace freebits {
@@ -95,34 +96,47 @@ private:
     const Step step_{};
 };
 
-/// A copy in whole lines around the cache: Step::copy(from, to) does one.
+/// A copy in whole lines around the cache, whose CRC comes with it: step.begin(from, to, crc) and step.next(from, to) do two
+/// of them, step.crc() tells the CRC so far.
 template <class Step>
 class LinesPastCache {
 public:
-    explicit LinesPastCache(PendingCopy& pending) : pending_(pending) {
-        const size_t head = std::min(-reinterpret_cast<uintptr_t>(pending.to) % kLine, pending.nbytes);
-        if (head) std::memcpy(pending.to, pending.from, head);
-        from_ = pending.from + head;
-        to_ = pending.to + head;
-        left_ = pending.nbytes - head;
+    explicit LinesPastCache(PendingCopy& pending)
+        : pending_(pending), from_(pending.from), to_(pending.to), left_(pending.nbytes) {
+        if (const size_t head = std::min(-reinterpret_cast<uintptr_t>(to_) % kLine, left_)) {
+            std::memcpy(to_, from_, head);
+            pending.crc = crc32c_sse42(pending.crc, from_, head);
+            move_on(head);
+        }
+        if (!more()) return;
+        step_.begin(from_, to_, pending.crc);
+        move_on(kStep);
+        begun_ = true;
     }
     /// What was done is no longer pending.
-    ~LinesPastCache() { pending_ = {from_, to_, left_}; }
+    ~LinesPastCache() { pending_ = {from_, to_, left_, begun_ ? step_.crc() : pending_.crc}; }
     LinesPastCache(const LinesPastCache&) = delete;
     LinesPastCache& operator=(const LinesPastCache&) = delete;
 
-    bool more() const { return left_ >= kLinesPerStep * kLine; }
+    bool more() const { return left_ >= kStep; }
     void step() {
-        for (size_t i = 0; i < kLinesPerStep; ++i, from_ += kLine, to_ += kLine) Step::copy(from_, to_);
-        left_ -= kLinesPerStep * kLine;
+        step_.next(from_, to_);
+        move_on(kStep);
     }
 
 private:
-    static constexpr size_t kLine = 64, kLinesPerStep = 2;
+    static constexpr size_t kLine = 64, kStep = 2 * kLine;
+    void move_on(size_t nbytes) {
+        from_ += nbytes;
+        to_ += nbytes;
+        left_ -= nbytes;
+    }
     PendingCopy& pending_;
     const uint8_t* from_;
     uint8_t* to_;
     size_t left_;
+    bool begun_ = false;
+    Step step_;
 };
 
 template <class Beside, class Pending>

@@ -78,11 +78,12 @@ struct PendingSplit {
     size_t numel = 0;
 };
 
-/// A copy that waits to be done, of nbytes to memory that is not read again soon.
+/// A copy that waits to be done, of nbytes to memory that is not read again soon, and the CRC-32C of what was before them.
 struct PendingCopy {
     const uint8_t* from = nullptr;
     uint8_t* to = nullptr;
     size_t nbytes = 0;
+    uint32_t crc = 0;
 };
 
 // Coding a tile may do as much of another tile's join or split, or of a copy, as it likes between its groups (or nothing):

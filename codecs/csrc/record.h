@@ -6,6 +6,7 @@
 namespace freebits {
 
 inline constexpr size_t kRecordHeader = 16;
+inline constexpr size_t kRecordCrc = 12;  // offset of the CRC-32C of the bytes before it and the payload after it
 inline constexpr uint8_t kChunkKind = 'C';
 inline constexpr uint8_t kZstdFlag = 1;  // the payload is a zstd frame around frames
 
@@ -22,25 +23,21 @@ inline uint32_t get_u32(const uint8_t* p) {
 }
 
 inline RecordHeader read_record_header(const uint8_t* p) {
-    return {p[0], p[1], get_u32(p + 4), get_u32(p + 8), get_u32(p + 12)};
+    return {p[0], p[1], get_u32(p + 4), get_u32(p + 8), get_u32(p + kRecordCrc)};
 }
 
-/// kind, flags, the low 16 bits of the chunk's number, decoded length, stored length, CRC-32C of the 12 bytes before and the
-/// payload after it.
-inline void write_record_header(const Kernels& kernels, uint8_t* record, uint64_t chunk, uint32_t nbytes,
-                                uint32_t stored_nbytes) {
+/// What comes before the CRC: kind, flags, the low 16 bits of the chunk's number, decoded length, stored length.
+inline void write_record_header(uint8_t* record, uint64_t chunk, uint32_t nbytes, uint32_t stored_nbytes) {
     record[0] = kChunkKind;
     record[1] = 0;
     record[2] = static_cast<uint8_t>(chunk);
     record[3] = static_cast<uint8_t>(chunk >> 8);
     put_u32(record + 4, nbytes);
     put_u32(record + 8, stored_nbytes);
-    put_u32(record + 12,
-            kernels.crc32c(kernels.crc32c(0, record, 12), record + kRecordHeader, stored_nbytes));
 }
 
 inline uint32_t record_crc(const Kernels& kernels, const uint8_t* record, uint32_t stored_nbytes) {
-    return kernels.crc32c(kernels.crc32c(0, record, 12), record + kRecordHeader, stored_nbytes);
+    return kernels.crc32c(kernels.crc32c(0, record, kRecordCrc), record + kRecordHeader, stored_nbytes);
 }
 
 }  // namespace freebits

@@ -98,10 +98,12 @@ void check_copy_beside(Random& random, size_t nbytes) {
         uint8_t* place = to.tail(nbytes + random.below(64));
         std::fill_n(to.tail(nbytes + 64), nbytes + 64, uint8_t{0});
         PendingSplit none;
-        PendingCopy copy{from.tail(nbytes), place, nbytes};
+        const uint32_t before = static_cast<uint32_t>(random.next());
+        PendingCopy copy{from.tail(nbytes), place, nbytes, before};
         const Encoded own = encode(*kernels, plane, none, copy);
         const size_t done = nbytes - copy.nbytes;
         require(copy.from == from.tail(nbytes) + done && copy.to == place + done, *kernels, "loses its place in a copy");
+        require(copy.crc == kScalarKernels.crc32c(before, from.tail(nbytes), done), *kernels, "checksums a copy differently");
         std::copy_n(copy.from, copy.nbytes, copy.to);
         require(own.streams == wanted.streams && own.states == wanted.states &&
                     std::equal(place, place + nbytes, from.tail(nbytes)),
