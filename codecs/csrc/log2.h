@@ -31,6 +31,13 @@ inline constexpr auto kLog2 = [] {  // kLog2[0] is nobody's
     return table;
 }();
 
+/// x log2(x), and nothing for 0.
+inline constexpr auto kXLog2 = [] {
+    std::array<uint32_t, kLog2Limit + 1> table{};
+    for (uint32_t x = 1; x <= kLog2Limit; ++x) table[x] = x * kLog2[x];
+    return table;
+}();
+
 /// log2 of x > 0, interpolated between leading 10-bit values: good to a few units.
 inline uint32_t fast_log2_q16(uint32_t x) {
     if (x <= kLog2Limit) return kLog2[x];
@@ -40,7 +47,9 @@ inline uint32_t fast_log2_q16(uint32_t x) {
     return kLog2[head] + static_cast<uint32_t>(rise) + (static_cast<uint32_t>(shift) << 16);
 }
 
-/// x log2(x), and nothing for 0.
-inline uint64_t x_log2_q16(uint32_t x) { return x ? static_cast<uint64_t>(x) * fast_log2_q16(x) : 0; }
+/// The same of any x.
+inline uint64_t x_log2_q16(uint32_t x) {
+    return x <= kLog2Limit ? kXLog2[x] : static_cast<uint64_t>(x) * fast_log2_q16(x);
+}
 
 }  // namespace freebits

@@ -27,8 +27,8 @@ Entries choose_entries(const Histogram& h, bool sampled) {
     int distinct = 0;
     for (int s = h.first; s <= h.last; ++s)
         if (h.count[s]) order[distinct++] = static_cast<uint8_t>(s);
-    std::stable_sort(order.begin(), order.begin() + distinct,
-                     [&](uint8_t a, uint8_t b) { return h.count[a] > h.count[b]; });
+    std::sort(order.begin(), order.begin() + distinct,
+              [&](uint8_t a, uint8_t b) { return h.count[a] != h.count[b] ? h.count[a] > h.count[b] : a < b; });
     const auto worth = [&](uint8_t s) { return static_cast<uint64_t>(h.count[s]) * 512 >= h.total; };
     int kept = 0;
     while (kept < distinct && kept < kMaxSymbols - 1 && worth(order[kept])) ++kept;

@@ -45,6 +45,7 @@ void merge_neighbours(std::vector<Part>& parts, uint64_t limit) {
     const auto united_behind = [&](size_t i) { return Union(parts[i], parts[i + 1]); };
     const auto less = [](const Union& a, const Union& b) { return a.excess_bits < b.excess_bits; };
     std::vector<Union> united;
+    united.reserve(parts.size());
     for (size_t i = 0; i + 1 < parts.size(); ++i) united.push_back(united_behind(i));
     while (!united.empty()) {
         const auto least = std::min_element(united.begin(), united.end(), less);
@@ -93,6 +94,7 @@ uint64_t counted_elements(const std::vector<Histogram>& units) {
 PlaneModels plan_models(std::vector<Histogram>& units, size_t numel, bool sampled) {
     const uint64_t counted = counted_elements(units), limit = kModelBits * counted / numel + kNoiseBits;
     std::vector<Part> parts;
+    parts.reserve(units.size());
     for (Histogram& unit : units) parts.push_back({&unit, weighted(unit)});
     merge_neighbours(parts, limit);
     const std::vector<Histogram*> models = assign_models(parts, limit);
@@ -104,6 +106,7 @@ PlaneModels plan_models(std::vector<Histogram>& units, size_t numel, bool sample
         tiles -= count;
     }
     uint64_t bits = 0;
+    plan.models.reserve(models.size());
     for (const Histogram* counts : models) {
         plan.models.push_back(build_model(*counts, sampled || counts->first == counts->last));
         bits += model_cost_q16(plan.models.back(), *counts) >> 16;

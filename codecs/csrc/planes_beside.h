@@ -79,7 +79,7 @@ public:
 
     bool more() const { return left_ >= kStepElements; }
     void step() {
-        for (size_t line = 0; line < 2; ++line) __builtin_prefetch(in_ - kBehind + 64 * line);
+        for (size_t line = 0; line < 2; ++line) __builtin_prefetch(in_ - kBehind + 64 * line, 0, kToSecondCache);
         step_.split(in_, e_, s_);
         in_ += 2 * kStepElements;
         e_ += kStepElements;
@@ -89,6 +89,7 @@ public:
 
 private:
     static constexpr size_t kBehind = 2 * kTile;  // encoders take the tile before next
+    static constexpr int kToSecondCache = 2;
     PendingSplit& pending_;
     const uint8_t* in_;
     uint8_t *e_, *s_;
