@@ -29,13 +29,14 @@ inline constexpr size_t chunk_room(size_t nbytes) {
 
 struct ChunkWorkspace {
     FrameWorkspace frame;
+    bool may_leave_tail = false;  // encode_chunk may leave the payload's end in frame.tail, until it does so again
     bool past_cache = false;  // decoded bytes are not read again soon
     ScratchBuffer gathered;
 };
 
 /// Encode file bytes [offset, offset + nbytes), given at `in`, to `out`, which has chunk_room(nbytes) bytes of room.
 /// extents[0..extent_count) are sorted, disjoint and overlap the chunk. Returns the payload's length, at most
-/// chunk_bound(nbytes).
+/// chunk_bound(nbytes); its last frame.tail.nbytes may not be at `out` but in frame.tail.
 size_t encode_chunk(const Kernels& kernels, const uint8_t* in, uint64_t offset, size_t nbytes, const Extent* extents,
                     size_t extent_count, Effort effort, ChunkWorkspace& workspace, uint8_t* out, FrameNotes& notes);
 

@@ -206,13 +206,18 @@ size_t encode_chunk(const Kernels& kernels, const uint8_t* in, uint64_t offset, 
     }
     ByteWriter writer(out);
     write_runs(planner.frames, writer);
-    for (const FramePieces& frame : planner.frames)
+    w.frame.tail = {};
+    for (const FramePieces& frame : planner.frames) {
+        w.frame.may_leave_tail = w.may_leave_tail && &frame == &planner.frames.back();
         encode_frame(kernels, frame.layout, gather(in, frame, w.gathered), frame.numel(), effort, 0, w.frame, writer,
                      notes);
-    const size_t length = static_cast<size_t>(writer.at() - out);
+    }
+    w.frame.may_leave_tail = false;
+    const size_t length = static_cast<size_t>(writer.at() - out) + w.frame.tail.nbytes;
     if (length <= chunk_bound(nbytes)) return length;
-    ByteWriter raw(out);
-    raw.varint(0);  // one frame, in sequence
+    w.frame.tail = {};
+    ByteWriter raw(out);  // plain bytes have no streams: those of the payload that is being moved are safe
+    raw.varint(0);        // one frame, in sequence
     encode_frame(kernels, Layout::kBytes, in, nbytes, effort, 0, w.frame, raw, notes);
     return static_cast<size_t>(raw.at() - out);
 }

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 #include <vector>
 
@@ -46,10 +45,12 @@ struct EncodeJob {
 };
 
 /// Each payload is made in memory that stays in the cache. It is checksummed and moved to its record while the next one is
-/// made.
+/// made, unless there is so little to encode that all of it stays there.
 class EncodeWorker {
 public:
-    explicit EncodeWorker(EncodeJob& job) : job_(job) {}
+    explicit EncodeWorker(EncodeJob& job) : job_(job), past_cache_(job.nbytes > kMoreThanCaches) {
+        workspace_.may_leave_tail = past_cache_;
+    }
     ~EncodeWorker() { finish_record(); }
     EncodeWorker(const EncodeWorker&) = delete;
     EncodeWorker& operator=(const EncodeWorker&) = delete;
@@ -70,8 +71,10 @@ public:
         record_ = job_.place_for(i, kRecordHeader + stored);
         if (!record_) return;
         write_record_header(record_, start / job_.chunk_nbytes, static_cast<uint32_t>(n), static_cast<uint32_t>(stored));
-        workspace_.frame.copy = {payload, record_ + kRecordHeader, stored, job_.kernels.crc32c(0, record_, kRecordCrc)};
-        if (job_.nbytes <= kMoreThanCaches) finish_record();
+        const PayloadTail& tail = workspace_.frame.tail;
+        workspace_.frame.move.begin(record_ + kRecordHeader, job_.kernels.crc32c(0, record_, kRecordCrc),
+                                    {payload, stored - tail.nbytes}, tail);
+        if (!past_cache_) finish_record();
     } catch (...) {
         job_.turns.fail();
         throw;
@@ -80,13 +83,7 @@ public:
 private:
     void finish_record() {
         if (!record_) return;
-        PendingCopy& copy = workspace_.frame.copy;
-        put_u32(record_ + kRecordCrc, job_.kernels.crc32c(copy.crc, copy.from, copy.nbytes));
-        if (job_.nbytes > kMoreThanCaches)
-            copy_past_cache(copy.to, copy.from, copy.nbytes);  // if only to make what kernels wrote visible to others
-        else
-            std::memcpy(copy.to, copy.from, copy.nbytes);
-        copy = {};
+        put_u32(record_ + kRecordCrc, workspace_.frame.move.finish(job_.kernels, past_cache_));
         record_ = nullptr;
     }
     std::pair<const Extent*, size_t> overlapping(uint64_t start, uint64_t stop) const {
@@ -100,6 +97,7 @@ private:
     ChunkWorkspace workspace_;
     ScratchBuffer payloads_[2];  // the one being made and the one being moved
     uint8_t* record_ = nullptr;  // where the latter is moved to
+    const bool past_cache_;
     bool turn_ = false;
 };
 

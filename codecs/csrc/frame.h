@@ -7,6 +7,7 @@
 #include "adaptive.h"
 #include "bytes.h"
 #include "layout.h"
+#include "payload_move.h"
 #include "rans_plane.h"
 #include "status.h"
 
@@ -27,7 +28,9 @@ struct FrameWorkspace {
     RansPlaneEncoder encoders[kMaxPlanes];
     RansPlaneDecoder decoders[kMaxPlanes];
     bool past_cache = false;  // decoded bytes are written around the cache
-    PendingCopy copy;         // encoding does part of it on the way
+    PayloadMove move;         // encoding does part of it on the way
+    bool may_leave_tail = false;  // the frame being encoded is its payload's last, whose end may stay where it was made
+    PayloadTail tail;             // and what did
     ScratchBuffer sample;  // the planes of some elements, sample_stride apart
     size_t sample_stride = 0;
     std::vector<size_t> unit_ends;

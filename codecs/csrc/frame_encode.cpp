@@ -37,11 +37,12 @@ int encode_tiles(const Kernels& kernels, Layout layout, const uint8_t* in, size_
         if (first) pending = split_of(layout, in, first - kTile, kTile, plan, tiles[turn ^ 1], raw);
         for (int p = 0; p < facts(layout).plane_count; ++p) {
             uint8_t* bytes = tiles[turn].planes[p];
-            if (plan.plane[p].codec == PlaneCodec::kRans) w.encoders[p].encode_tile(kernels, bytes, n, pending, w.copy);
+            if (plan.plane[p].codec == PlaneCodec::kRans) w.encoders[p].encode_tile(kernels, bytes, n, pending, w.move.piece);
             if (plan.plane[p].codec != PlaneCodec::kConstant) continue;
             if (first + n == numel) *raw[p] = *bytes;
             if (*bytes != *raw[p] || std::memcmp(bytes, bytes + 1, n - 1)) return p;
         }
+        w.move.go_on(kernels);
         if (!first) return -1;
         first -= kTile;
         n = kTile;
@@ -70,22 +71,32 @@ size_t planned_nbytes(Layout layout, size_t numel, const FramePlan& plan) {
 struct Payload {
     const uint8_t* data;
     size_t nbytes;
+    size_t tail_nbytes = 0;  // of its end, which is not there
 };
 
 /// Written to where it is to stay, if there is room and its length takes as many bytes as that of the bound; else to buffer.
+/// The streams may be left where they are.
 Payload rans_payload(const Kernels& kernels, RansPlaneEncoder& encoder, int escape_depth, const ByteWriter& writer,
-                     const uint8_t* end, ScratchBuffer& buffer) {
+                     const uint8_t* end, bool leave_streams, ScratchBuffer& buffer) {
     const size_t bound = encoder.payload_bound();
     uint8_t* place = writer.at() + varint_nbytes(bound);
     if (place + bound > end) place = buffer.grow(bound);
     ByteWriter payload(place);
-    encoder.write_payload(kernels, escape_depth, payload);
-    return {place, static_cast<size_t>(payload.at() - place)};
+    encoder.write_head(kernels, escape_depth, payload);
+    if (!leave_streams) encoder.write_streams(payload);
+    return {place, static_cast<size_t>(payload.at() - place), leave_streams ? encoder.streams_nbytes() : 0};
 }
 
 Payload adaptive_payload(const std::vector<uint8_t>& plane, std::vector<uint8_t>& buffer) {
     encode_adaptive(plane.data(), plane.size(), buffer);
     return {buffer.data(), buffer.size()};
+}
+
+/// The plane whose payload ends the frame, or -1.
+int last_with_payload(Layout layout, const FramePlan& plan) {
+    int p = facts(layout).plane_count - 1;
+    while (p >= 0 && !has_payload(plan.plane[p].codec)) --p;
+    return p;
 }
 
 /// Write the frame as planned. kReplan: a plane's codec had to be changed. Never writes past frame_bound(nbytes).
@@ -112,19 +123,24 @@ Outcome try_plan(const Kernels& kernels, Layout layout, const uint8_t* in, size_
         plan.plane[p].codec = PlaneCodec::kRans;
         return Outcome::kReplan;
     }
-    for (int p = 0; p < f.plane_count; ++p) {
+    const int last = last_with_payload(layout, plan);
+    for (int p = 0; p <= last; ++p) {
         if (!has_payload(plan.plane[p].codec)) continue;
-        const Payload payload = plan.plane[p].codec == PlaneCodec::kRans
-                                    ? rans_payload(kernels, w.encoders[p], escape_depth, writer, end, w.payload)
-                                    : adaptive_payload(w.adaptive[p], w.adaptive_payload);
-        if (payload.nbytes + kMaxVarint > numel) {
+        const bool leave_streams = p == last && w.may_leave_tail && plan.plane[p].codec == PlaneCodec::kRans;
+        const Payload payload =
+            plan.plane[p].codec == PlaneCodec::kRans
+                ? rans_payload(kernels, w.encoders[p], escape_depth, writer, end, leave_streams, w.payload)
+                : adaptive_payload(w.adaptive[p], w.adaptive_payload);
+        const size_t payload_nbytes = payload.nbytes + payload.tail_nbytes;
+        if (payload_nbytes + kMaxVarint > numel) {
             plan.plane[p].codec = PlaneCodec::kRaw;
             return Outcome::kReplan;
         }
-        if (writer.at() + kMaxVarint + payload.nbytes > end) return Outcome::kTooLarge;
-        writer.varint(static_cast<uint32_t>(payload.nbytes));
+        if (writer.at() + kMaxVarint + payload_nbytes > end) return Outcome::kTooLarge;
+        writer.varint(static_cast<uint32_t>(payload_nbytes));
         if (writer.at() != payload.data) std::memmove(writer.at(), payload.data, payload.nbytes);
         writer.skip(payload.nbytes);
+        if (leave_streams) w.tail = w.encoders[p].leave_streams();
     }
     out = writer;
     return Outcome::kWritten;

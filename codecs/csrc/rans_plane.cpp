@@ -30,7 +30,7 @@ void RansPlaneEncoder::start(const PlaneModels& plan, size_t numel) {
     coder_.stream_count = stream_count_for(numel);
     const size_t groups = group_count_for(numel);
     escape_count_ = 0;
-    uint8_t* end = scratch_.grow(groups * kLanes);
+    uint8_t* end = scratch_[turn_].grow(groups * kLanes);
     for (int k = 0; k < coder_.stream_count; ++k) {
         end += stream_groups(groups, k, coder_.stream_count) * kLanes;
         stream_end_[k] = coder_.stream[k].out = end;
@@ -67,7 +67,7 @@ void RansPlaneEncoder::keep_escapes(const Kernels& kernels, const uint8_t* tile,
 
 size_t RansPlaneEncoder::streams_nbytes() const {
     size_t sum = 0;
-    for (int k = 0; k < coder_.stream_count; ++k) sum += static_cast<size_t>(stream_end_[k] - coder_.stream[k].out);
+    for (int k = 0; k < coder_.stream_count; ++k) sum += stream(k).size();
     return sum;
 }
 
@@ -89,7 +89,7 @@ void RansPlaneEncoder::write_models(ByteWriter& out) const {
     }
 }
 
-void RansPlaneEncoder::write_payload(const Kernels& kernels, int escape_depth, ByteWriter& out) {
+void RansPlaneEncoder::write_head(const Kernels& kernels, int escape_depth, ByteWriter& out) {
     out.u8(static_cast<unsigned>(log2_of(coder_.stream_count)));
     write_models(out);
     if (has_escape_) {
@@ -97,11 +97,19 @@ void RansPlaneEncoder::write_payload(const Kernels& kernels, int escape_depth, B
         const uint8_t* first = escape_values_.data() + escape_values_.size() - escape_count_;
         if (escape_count_) write_escape_values(kernels, first, escape_count_, escape_depth + 1, out);
     }
-    for (int k = 0; k < coder_.stream_count; ++k)
-        out.varint(static_cast<uint32_t>(stream_end_[k] - coder_.stream[k].out));
+    for (int k = 0; k < coder_.stream_count; ++k) out.varint(static_cast<uint32_t>(stream(k).size()));
     for (int k = 0; k < coder_.stream_count; ++k) out.bytes(coder_.stream[k].state, sizeof coder_.stream[k].state);
-    for (int k = 0; k < coder_.stream_count; ++k)
-        out.bytes(coder_.stream[k].out, static_cast<size_t>(stream_end_[k] - coder_.stream[k].out));
+}
+
+void RansPlaneEncoder::write_streams(ByteWriter& out) const {
+    for (int k = 0; k < coder_.stream_count; ++k) out.bytes(stream(k).data(), stream(k).size());
+}
+
+PayloadTail RansPlaneEncoder::leave_streams() {
+    PayloadTail tail{{}, streams_nbytes()};
+    for (int k = 0; k < coder_.stream_count; ++k) tail.pieces[static_cast<size_t>(k)] = stream(k);
+    turn_ = !turn_;
+    return tail;
 }
 
 /// Segments with their models, each model where it is first used; they must cover the plane's tiles.

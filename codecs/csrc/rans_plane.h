@@ -2,9 +2,11 @@
 // split while they are in L1.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "model_plan.h"
+#include "payload_move.h"
 #include "rans_kernel.h"
 #include "status.h"
 
@@ -25,16 +27,22 @@ public:
     void encode_tile(const Kernels& kernels, uint8_t* tile, size_t n, PendingSplit& pending, PendingCopy& copy);
     /// Bytes the payload may take at most, once all tiles are in.
     size_t payload_bound() const;
-    void write_payload(const Kernels& kernels, int escape_depth, ByteWriter& out);
+    /// All of the payload but the streams, which come behind it.
+    void write_head(const Kernels& kernels, int escape_depth, ByteWriter& out);
+    void write_streams(ByteWriter& out) const;
+    size_t streams_nbytes() const;
+    /// The streams, which stay where they are until this is called for another plane.
+    PayloadTail leave_streams();
 
 private:
     void keep_escapes(const Kernels& kernels, const uint8_t* tile, const TileEscapes& escapes);
     void write_models(ByteWriter& out) const;
-    size_t streams_nbytes() const;
+    std::span<const uint8_t> stream(int k) const { return {coder_.stream[k].out, stream_end_[k]}; }
     const PlaneModels* plan_ = nullptr;
     size_t segment_ = 0, tiles_left_ = 0;  // of the segment at hand, counted from the end
     RansCoder coder_;
-    ScratchBuffer scratch_;
+    ScratchBuffer scratch_[2];  // for streams: of this plane, and of one that was left
+    bool turn_ = false;
     uint8_t* stream_end_[kMaxStreams];
     std::vector<uint8_t> escape_values_;  // those so far are the last escape_count_; earlier ones come before them
     size_t escape_count_ = 0;

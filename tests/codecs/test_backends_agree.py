@@ -24,12 +24,12 @@ DTYPE_OF_LAYOUT = ("U8", *LAYOUTS[1:7], "I16", "I32", "I64")
 NUMELS = (1, 63, 65, 4097, 70_001)
 
 
-def records(data: bytes, extents: list[Extent], isa: str, threads: int = 1) -> bytes:
-    """The chunk records of `data`, as one instruction set writes them."""
+def records(data: bytes, extents: list[Extent], isa: str, threads: int = 1, offset: int = 0) -> bytes:
+    """The chunk records of `data`, which lies at `offset`, as one instruction set writes them."""
     arrays = ExtentArrays.of(extents)
     sink = _core.OutputBuffer(_core.records_bound(len(data), CHUNK_NBYTES))
     _core.encode_records(
-        sink, data, 0, CHUNK_NBYTES, arrays.starts, arrays.stops, arrays.layouts, threads=threads, isa=isa
+        sink, data, offset, CHUNK_NBYTES, arrays.starts, arrays.stops, arrays.layouts, threads=threads, isa=isa
     )
     return sink.take()
 
@@ -93,6 +93,44 @@ def test_records_are_the_same_by_one_thread_and_three(nbytes: int) -> None:
         out = bytearray(len(data))
         assert _core.decode_records(stored, offsets, out, places, threads=threads, isa=isa) is None
         assert out == data
+
+
+def unlike_chunks() -> tuple[bytes, list[Extent]]:
+    """Chunks whose payloads end in one stream, in four, in another layout's or in none, or are given up as bytes."""
+    rng = np.random.default_rng(4)
+    noise, half = rng.bytes(CHUNK_NBYTES), CHUNK_NBYTES // 2
+    wide = (rng.integers(60, 120, 40_000, np.uint16) << 7 | rng.integers(0, 128, 40_000, np.uint16)).tobytes()
+    tiny = [Extent("I16", 6 * i, 6 * i + 4) for i in range(4000)]  # their places cost more than `wide` saves
+    kinds = [
+        (values("normal", "BF16", half), [Extent("BF16", 0, CHUNK_NBYTES)]),
+        (noise[: -len(wide)] + wide, [*tiny, Extent("BF16", CHUNK_NBYTES - len(wide), CHUNK_NBYTES)]),
+        (values("normal", "F32", half // 2), [Extent("F32", 0, CHUNK_NBYTES)]),
+        (noise, []),
+        (values("peaked", "I16", half), [Extent("I16", 2, CHUNK_NBYTES)]),
+        (noise[:half] + values("normal", "BF16", half // 2), [Extent("BF16", half, half + 2000)]),
+        (bytes(CHUNK_NBYTES), [Extent("BF16", 0, half), Extent("F32", half, CHUNK_NBYTES)]),
+    ]
+    order = rng.integers(0, len(kinds), 24)
+    extents = [
+        Extent(each.dtype, each.start + CHUNK_NBYTES * i, each.stop + CHUNK_NBYTES * i)
+        for i, kind in enumerate(order)
+        for each in kinds[kind][1]
+    ]
+    return b"".join(kinds[kind][0] for kind in order), extents
+
+
+def test_records_are_the_same_whatever_comes_before_them() -> None:
+    """Payloads that are moved in pieces while the next one is coded, against those of chunks that are encoded alone."""
+    data, extents = unlike_chunks()
+    alone = []
+    for start in range(0, len(data), CHUNK_NBYTES):
+        inside = [e for e in extents if start <= e.start < start + CHUNK_NBYTES]
+        alone.append(records(data[start : start + CHUNK_NBYTES], inside, "scalar", offset=start))
+        assert len(inside) < 4000 or len(alone[-1]) > CHUNK_NBYTES
+    layouts = {parse_payload(record[RECORD_NBYTES:]).frames[-1].layout for record in alone}
+    assert layouts == {"BF16", "F32", "int16", "bytes"}
+    for isa, threads in itertools.product(ISAS, (1, 3)):
+        assert records(data, extents, isa, threads) == b"".join(alone)
 
 
 def test_checksum_is_crc32c() -> None:
