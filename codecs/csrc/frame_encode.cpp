@@ -99,6 +99,31 @@ int last_with_payload(Layout layout, const FramePlan& plan) {
     return p;
 }
 
+/// What is coded of the planes, when their tiles are.
+Outcome write_payloads(const Kernels& kernels, Layout layout, size_t numel, int escape_depth, FramePlan& plan,
+                       FrameWorkspace& w, ByteWriter& writer, const uint8_t* end) {
+    const int last = last_with_payload(layout, plan);
+    for (int p = 0; p <= last; ++p) {
+        if (!has_payload(plan.plane[p].codec)) continue;
+        const bool leave_streams = p == last && w.may_leave_tail && plan.plane[p].codec == PlaneCodec::kRans;
+        const Payload payload =
+            plan.plane[p].codec == PlaneCodec::kRans
+                ? rans_payload(kernels, w.encoders[p], escape_depth, writer, end, leave_streams, w.payload)
+                : adaptive_payload(w.adaptive[p], w.adaptive_payload);
+        const size_t payload_nbytes = payload.nbytes + payload.tail_nbytes;
+        if (payload_nbytes + kMaxVarint > numel) {
+            plan.plane[p].codec = PlaneCodec::kRaw;
+            return Outcome::kReplan;
+        }
+        if (writer.at() + kMaxVarint + payload_nbytes > end) return Outcome::kTooLarge;
+        writer.varint(static_cast<uint32_t>(payload_nbytes));
+        if (writer.at() != payload.data) std::memmove(writer.at(), payload.data, payload.nbytes);
+        writer.skip(payload.nbytes);
+        if (leave_streams) w.tail = w.encoders[p].leave_streams();
+    }
+    return Outcome::kWritten;
+}
+
 /// Write the frame as planned. kReplan: a plane's codec had to be changed. Never writes past frame_bound(nbytes).
 /// Planes that save nothing are given up for the elements as they are, but not where zstd is to see planes.
 Outcome try_plan(const Kernels& kernels, Layout layout, const uint8_t* in, size_t numel, Effort effort,
@@ -123,27 +148,9 @@ Outcome try_plan(const Kernels& kernels, Layout layout, const uint8_t* in, size_
         plan.plane[p].codec = PlaneCodec::kRans;
         return Outcome::kReplan;
     }
-    const int last = last_with_payload(layout, plan);
-    for (int p = 0; p <= last; ++p) {
-        if (!has_payload(plan.plane[p].codec)) continue;
-        const bool leave_streams = p == last && w.may_leave_tail && plan.plane[p].codec == PlaneCodec::kRans;
-        const Payload payload =
-            plan.plane[p].codec == PlaneCodec::kRans
-                ? rans_payload(kernels, w.encoders[p], escape_depth, writer, end, leave_streams, w.payload)
-                : adaptive_payload(w.adaptive[p], w.adaptive_payload);
-        const size_t payload_nbytes = payload.nbytes + payload.tail_nbytes;
-        if (payload_nbytes + kMaxVarint > numel) {
-            plan.plane[p].codec = PlaneCodec::kRaw;
-            return Outcome::kReplan;
-        }
-        if (writer.at() + kMaxVarint + payload_nbytes > end) return Outcome::kTooLarge;
-        writer.varint(static_cast<uint32_t>(payload_nbytes));
-        if (writer.at() != payload.data) std::memmove(writer.at(), payload.data, payload.nbytes);
-        writer.skip(payload.nbytes);
-        if (leave_streams) w.tail = w.encoders[p].leave_streams();
-    }
-    out = writer;
-    return Outcome::kWritten;
+    const Outcome outcome = write_payloads(kernels, layout, numel, escape_depth, plan, w, writer, end);
+    if (outcome == Outcome::kWritten) out = writer;
+    return outcome;
 }
 
 /// Bytes of a plane that zstd may still make something of.

@@ -80,11 +80,15 @@ struct Encoded {
 
 Encoded encode(const Kernels& kernels, const Case& c) {
     static ChunkWorkspace workspace;
+    workspace.may_leave_tail = c.offset % 2;
     Encoded e{std::make_unique<uint8_t[]>(chunk_room(c.data.size())), 0};
     FrameNotes notes;
     e.nbytes = encode_chunk(kernels, c.data.data(), c.offset, c.data.size(), c.extents.data(), c.extents.size(), c.effort,
                             workspace, e.payload.get(), notes);
     require(e.nbytes <= chunk_bound(c.data.size()), "payload longer than promised", kernels.name);
+    uint8_t* at = e.payload.get() + e.nbytes - workspace.frame.tail.nbytes;
+    for (const auto& piece : workspace.frame.tail.pieces) at = std::copy(piece.begin(), piece.end(), at);
+    require(at == e.payload.get() + e.nbytes, "tail of another length than its pieces", kernels.name);
     return e;
 }
 
