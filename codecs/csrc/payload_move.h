@@ -12,8 +12,13 @@ namespace freebits {
 
 /// The end of a payload that lies elsewhere, so that it is copied once.
 struct PayloadTail {
-    std::array<std::span<const uint8_t>, kMaxStreams> pieces{};
-    size_t nbytes = 0;
+    std::array<std::span<const uint8_t>, kMaxStreams> piece{};
+    size_t count = 0, nbytes = 0;
+
+    void add(std::span<const uint8_t> bytes) {
+        piece[count++] = bytes;
+        nbytes += bytes.size();
+    }
 };
 
 /// Piece by piece, as PendingCopy after PendingCopy. All stay as they are until finish().
@@ -24,20 +29,20 @@ public:
     /// `crc` is of what comes before.
     void begin(uint8_t* to, uint32_t crc, std::span<const uint8_t> head, const PayloadTail& tail) {
         piece = {head.data(), to, head.size(), crc};
-        later_ = tail.pieces;
+        later_ = tail;
         next_ = 0;
     }
     /// To the next piece, if less is left of this one than coding moves at a time.
     void go_on(const Kernels& kernels) {
         constexpr size_t kRest = 128;
-        while (piece.nbytes < kRest && next_ < later_.size()) {
+        while (piece.nbytes < kRest && next_ < later_.count) {
             take_rest(kernels, false);
             take_next();
         }
     }
     /// Moves all that is left and returns the CRC of everything.
     uint32_t finish(const Kernels& kernels, bool past_cache) {
-        for (take_rest(kernels, past_cache); next_ < later_.size(); take_rest(kernels, past_cache)) take_next();
+        for (take_rest(kernels, past_cache); next_ < later_.count; take_rest(kernels, past_cache)) take_next();
         return piece.crc;
     }
 
@@ -52,11 +57,11 @@ private:
         piece.nbytes = 0;
     }
     void take_next() {
-        piece.from = later_[next_].data();
-        piece.nbytes = later_[next_++].size();
+        piece.from = later_.piece[next_].data();
+        piece.nbytes = later_.piece[next_++].size();
     }
-    std::array<std::span<const uint8_t>, kMaxStreams> later_{};
-    size_t next_ = kMaxStreams;
+    PayloadTail later_;
+    size_t next_ = 0;
 };
 
 }  // namespace freebits

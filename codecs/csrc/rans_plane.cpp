@@ -106,8 +106,8 @@ void RansPlaneEncoder::write_streams(ByteWriter& out) const {
 }
 
 PayloadTail RansPlaneEncoder::leave_streams() {
-    PayloadTail tail{{}, streams_nbytes()};
-    for (int k = 0; k < coder_.stream_count; ++k) tail.pieces[static_cast<size_t>(k)] = stream(k);
+    PayloadTail tail;
+    for (int k = 0; k < coder_.stream_count; ++k) tail.add(stream(k));
     turn_ = !turn_;
     return tail;
 }

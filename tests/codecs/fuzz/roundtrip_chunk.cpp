@@ -87,7 +87,10 @@ Encoded encode(const Kernels& kernels, const Case& c) {
                             workspace, e.payload.get(), notes);
     require(e.nbytes <= chunk_bound(c.data.size()), "payload longer than promised", kernels.name);
     uint8_t* at = e.payload.get() + e.nbytes - workspace.frame.tail.nbytes;
-    for (const auto& piece : workspace.frame.tail.pieces) at = std::copy(piece.begin(), piece.end(), at);
+    for (size_t i = 0; i < workspace.frame.tail.count; ++i) {
+        const auto& piece = workspace.frame.tail.piece[i];
+        at = std::copy(piece.begin(), piece.end(), at);
+    }
     require(at == e.payload.get() + e.nbytes, "tail of another length than its pieces", kernels.name);
     return e;
 }
