@@ -13,7 +13,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import structlog
@@ -68,15 +68,13 @@ class Scratch:
 
 def _held_if_there(folder: Path) -> int | None:
     """The lock of a folder, as a descriptor that stays open until the process ends; None when the folder is gone."""
-    held = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
+    with ExitStack() as undo:
+        held = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        undo.callback(os.close, held)
         fcntl.flock(held, fcntl.LOCK_SH)
         if os.path.samestat(os.fstat(held), folder.stat()):
+            undo.pop_all()
             return held
-    except BaseException:
-        os.close(held)
-        raise
-    os.close(held)
     return None
 
 
