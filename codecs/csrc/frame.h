@@ -36,7 +36,7 @@ struct FrameWorkspace {
     std::vector<size_t> unit_ends;
     std::vector<Histogram> units;
     ScratchBuffer payload;
-    std::vector<uint8_t> adaptive[kMaxPlanes];  // bytes of adaptive planes
+    std::vector<uint8_t> whole[kMaxPlanes];  // planes that are not coded tile by tile
     std::vector<uint8_t> adaptive_payload;
     size_t adaptive_left = 0;                   // elements that adaptive planes may still have; none among escape values
 };

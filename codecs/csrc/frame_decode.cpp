@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "frame.h"
+#include "header_plane.h"
 
 namespace freebits {
 namespace {
@@ -30,14 +31,22 @@ Status read_header(ByteReader& in, size_t out_nbytes, Layout& layout, size_t& nu
     return {};
 }
 
-/// An adaptive plane is short: all of it is decoded at once, and joined as if it had been stored so.
-Status decode_to_raw(const uint8_t* payload, size_t nbytes, size_t numel, FrameWorkspace& w,
-                     std::vector<uint8_t>& plane, PlaneSource& source) {
+/// Whether a plane of this codec may have so many elements here.
+Status allow_whole(PlaneCodec codec, int plane_count, size_t numel, int escape_depth, FrameWorkspace& w) {
+    if (codec == PlaneCodec::kHeader)
+        return plane_count > 1 || escape_depth ? Status{Fault::kHeaderPlane, numel, 0} : Status{};
     if (numel > w.adaptive_left) return {Fault::kAdaptive, numel, w.adaptive_left};
     w.adaptive_left -= numel;
+    return {};
+}
+
+/// Adaptive and header planes are short: all of one is decoded at once, and joined as if it had been stored so.
+Status decode_whole(const uint8_t* payload, size_t nbytes, size_t numel, std::vector<uint8_t>& plane,
+                    PlaneSource& source) {
     plane.resize(numel);
+    const auto decode = source.codec == PlaneCodec::kHeader ? decode_header_plane : decode_adaptive;
     source = {PlaneCodec::kRaw, plane.data()};
-    return decode_adaptive(payload, nbytes, plane.data(), numel);
+    return decode(payload, nbytes, plane.data(), numel);
 }
 
 Status read_planes(const Kernels& kernels, ByteReader& in, int plane_count, size_t numel, int escape_depth,
@@ -53,11 +62,12 @@ Status read_planes(const Kernels& kernels, ByteReader& in, int plane_count, size
         if (Status s = read_varint(in, nbytes); !s.ok()) return s;
         const uint8_t* payload = in.take(nbytes);
         if (!payload) return {Fault::kTruncated};
-        if (Status s = sources[p].codec == PlaneCodec::kRans
-                           ? w.decoders[p].start(kernels, payload, nbytes, numel, escape_depth)
-                           : decode_to_raw(payload, nbytes, numel, w, w.adaptive[p], sources[p]);
-            !s.ok())
-            return s;
+        if (sources[p].codec == PlaneCodec::kRans) {
+            if (Status s = w.decoders[p].start(kernels, payload, nbytes, numel, escape_depth); !s.ok()) return s;
+            continue;
+        }
+        if (Status s = allow_whole(sources[p].codec, plane_count, numel, escape_depth, w); !s.ok()) return s;
+        if (Status s = decode_whole(payload, nbytes, numel, w.whole[p], sources[p]); !s.ok()) return s;
     }
     return {};
 }

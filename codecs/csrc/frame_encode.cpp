@@ -109,7 +109,7 @@ Outcome write_payloads(const Kernels& kernels, Layout layout, size_t numel, int 
         const Payload payload =
             plan.plane[p].codec == PlaneCodec::kRans
                 ? rans_payload(kernels, w.encoders[p], escape_depth, writer, end, leave_streams, w.payload)
-                : adaptive_payload(w.adaptive[p], w.adaptive_payload);
+                : adaptive_payload(w.whole[p], w.adaptive_payload);
         const size_t payload_nbytes = payload.nbytes + payload.tail_nbytes;
         if (payload_nbytes + kMaxVarint > numel) {
             plan.plane[p].codec = PlaneCodec::kRaw;
@@ -142,7 +142,7 @@ Outcome try_plan(const Kernels& kernels, Layout layout, const uint8_t* in, size_
         if (plan.plane[p].codec == PlaneCodec::kRaw) raw[p] = writer.skip(numel);
         if (plan.plane[p].codec == PlaneCodec::kConstant) raw[p] = writer.skip(1);
         if (plan.plane[p].codec == PlaneCodec::kRans) w.encoders[p].start(plan.plane[p].models, numel);
-        if (plan.plane[p].codec == PlaneCodec::kAdaptive) w.adaptive[p].resize(numel), raw[p] = w.adaptive[p].data();
+        if (plan.plane[p].codec == PlaneCodec::kAdaptive) w.whole[p].resize(numel), raw[p] = w.whole[p].data();
     }
     if (const int p = encode_tiles(kernels, layout, in, numel, plan, w, raw); p >= 0) {
         plan.plane[p].codec = PlaneCodec::kRans;

@@ -29,7 +29,7 @@ inline constexpr LayoutFacts kLayouts[kLayoutCount] = {
 
 inline const LayoutFacts& facts(Layout layout) { return kLayouts[static_cast<int>(layout)]; }
 
-enum class PlaneCodec : uint8_t { kRaw, kConstant, kRans, kAdaptive, kCount };
+enum class PlaneCodec : uint8_t { kRaw, kConstant, kRans, kAdaptive, kHeader, kCount };
 
 /// Whether a plane of the codec stands in its frame behind its length, after all that do not.
 inline bool has_payload(PlaneCodec codec) { return codec >= PlaneCodec::kRans; }

@@ -22,6 +22,7 @@ enum class Fault : uint8_t {
     kChecksum,     // a record's CRC-32C does not match
     kRuns,         // more runs than a chunk can have
     kAdaptive,     // an adaptive plane is too long, or its payload not used up
+    kHeaderPlane,  // a header plane where none may be, of another length, or with offsets that do not follow
 };
 
 struct [[nodiscard]] Status {

@@ -17,13 +17,13 @@ import numpy as np
 
 from freebits_codecs import _core
 from freebits_codecs.container.encoder import RecordEncoder
+from freebits_codecs.container.ending import ending_nbytes, pack_ending
 from freebits_codecs.container.reader import BytesSource, ContainerReader, FileSource, RangeSource
 from freebits_codecs.container.records import (
     CHUNK_NBYTES,
-    FOOTER_NBYTES,
     HEADER_NBYTES,
+    INDEXED,
     PLAIN,
-    RECORD_NBYTES,
     SYMMETRIC,
     Header,
 )
@@ -35,7 +35,6 @@ from freebits_codecs.container.writer import (
     EncodeSummary,
     Progress,
     batch_chunks,
-    pack_tail,
 )
 from freebits_codecs.errors import CodecError, DigestMismatch
 from freebits_codecs.formats import NeedMore, read_head_layout, read_layout
@@ -77,14 +76,16 @@ def encode(data: Buffer, *, threads: int = 1, sha256: bool = False) -> bytes:
     if digest:
         digest.update(view)
     encoder = RecordEncoder(CHUNK_NBYTES, ExtentArrays.of(layout.extents) if layout else None, threads)
-    sink = _core.OutputBuffer(HEADER_NBYTES + encoder.bound(len(view)) + _tail_bound(len(view)))
+    longest_ending = ending_nbytes(INDEXED, len(view) // CHUNK_NBYTES + 1)
+    sink = _core.OutputBuffer(HEADER_NBYTES + encoder.bound(len(view)) + longest_ending)
     sink.length = HEADER_NBYTES
     stored = [encoder.encode(view[:CHUNK_NBYTES], 0, sink)]  # alone: when its header shrinks, nothing has to move up
-    memoryview(sink)[:HEADER_NBYTES] = Header(version=encoder.version).pack()
+    header = encoder.header(PLAIN, has_digest=sha256)
+    memoryview(sink)[:HEADER_NBYTES] = header.pack()
     step = CHUNK_NBYTES * batch_chunks(threads) * 8
     for start in range(CHUNK_NBYTES, len(view), step):
         stored.append(encoder.encode(view[start : start + step], start, sink))
-    _append(sink, pack_tail(stored, len(view), sink.length, digest.hexdigest() if digest else None))
+    _append(sink, pack_ending(header.ending, stored, len(view), sink.length, digest.hexdigest() if digest else None))
     return sink.take()
 
 
@@ -154,10 +155,9 @@ def decode_file(
                 digest.wait()
                 if progress:
                     progress(decoder.nbytes, decoder.stored_nbytes)
-            expected = decoder.footer.sha256 if decoder.footer else None
-            if expected:
-                _check_digest(digest.hexdigest(), expected)
-            return DecodeSummary(decoder.nbytes, decoder.stored_nbytes, expected)
+            if decoder.sha256:
+                _check_digest(digest.hexdigest(), decoder.sha256)
+            return DecodeSummary(decoder.nbytes, decoder.stored_nbytes, decoder.sha256)
         finally:
             digest.close()
 
@@ -193,10 +193,6 @@ def _bytes_view(data: Buffer) -> memoryview:
 def _append(sink: _core.OutputBuffer, piece: bytes) -> None:
     memoryview(sink)[sink.length : sink.length + len(piece)] = piece
     sink.length += len(piece)
-
-
-def _tail_bound(nbytes: int) -> int:
-    return RECORD_NBYTES + 4 * (nbytes // CHUNK_NBYTES + 1) + FOOTER_NBYTES
 
 
 def _find_extents(source: BinaryIO) -> tuple[ExtentArrays | None, bytes]:

@@ -10,8 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from freebits_codecs.container.ending import Footer, pack_digest, pack_index
 from freebits_codecs.container.reader import BytesSource, ContainerReader
-from freebits_codecs.container.records import CHUNK, CHUNK_NBYTES, Footer, Header, Record, pack_index
+from freebits_codecs.container.records import (
+    CHUNK,
+    CHUNK_NBYTES,
+    FIRST_VERSION,
+    HEADER_NBYTES,
+    INDEXED,
+    TERSE_VERSION,
+    Header,
+    Record,
+)
 from freebits_codecs.dtype import DTYPES, Dtype
 
 Words = NDArray[np.unsignedinteger]
@@ -120,7 +130,7 @@ def safetensors(tensors: Iterable[tuple[str, bytes]]) -> bytes:
         shape = [len(content) // DTYPES[dtype].itemsize]
         header[f"t{number}"] = {"dtype": dtype, "shape": shape, "data_offsets": [at, stop]}
         data, at = data + content, stop
-    text = json.dumps(header).encode()
+    text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text + data
 
@@ -153,22 +163,26 @@ class Parts:
     records: list[RecordParts] = field(default_factory=list)
     sha256: str | None = None
     chunk_nbytes: int = CHUNK_NBYTES
+    ending: int = INDEXED
 
     @staticmethod
     def of(container: bytes) -> Parts:
         reader = ContainerReader(BytesSource(container))
+        ending = Header.parse(container[:HEADER_NBYTES]).ending
         records = []
         for chunk in range(reader.chunk_count):
             record, stored = reader.read_record(chunk)
             payload = bytes(stored[-record.stored_nbytes :]) if record.stored_nbytes else b""
             records.append(RecordParts(record.nbytes, payload, record.flags, record.kind))
-        return Parts(records, reader.sha256, reader.chunk_nbytes)
+        return Parts(records, reader.sha256, reader.chunk_nbytes, ending)
 
     def container(self, *, stored_nbytes: list[int] | None = None, **footer: Any) -> bytes:
-        """The container; `stored_nbytes` replaces the index, `footer` fields of the footer."""
-        front = Header(self.chunk_nbytes).pack() + b"".join(
-            record.pack(chunk) for chunk, record in enumerate(self.records)
-        )
+        """The container; `stored_nbytes` replaces the index, `footer` fields of the footer, if it has these."""
+        version = FIRST_VERSION if self.ending == INDEXED else TERSE_VERSION
+        header = Header(self.chunk_nbytes, version=version, ending=self.ending)
+        front = header.pack() + b"".join(record.pack(chunk) for chunk, record in enumerate(self.records))
+        if self.ending != INDEXED:
+            return front + (pack_digest(self.sha256) if self.sha256 else b"")
         true_index = [len(record.payload) for record in self.records]
         index = pack_index(np.array(true_index if stored_nbytes is None else stored_nbytes, np.uint32))
         honest = Footer(len(self.records), sum(record.nbytes for record in self.records), len(front), self.sha256)

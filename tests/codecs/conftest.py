@@ -40,6 +40,7 @@ class Small:
             "rans": (values("normal", "BF16", 300), [Extent("BF16", 0, 600)]),
             "escapes": (values("peaked", "U16", 1500), [Extent("U16", 0, 3000)]),
             "run list": self._run_list(),
+            "header": self._header(),
             "zstd": (safetensors([("F32", values("constant", "F32", 30))] * 3), []),
             "chunks": self._chunks(),
         }
@@ -50,6 +51,13 @@ class Small:
         first, second = len(text), 2 * len(text) + len(weights)
         spans = [Extent("BF16", start, start + len(weights)) for start in (first, second)]
         return text + weights + text + weights + text, spans
+
+    @staticmethod
+    def _header() -> tuple[bytes, list[Extent]]:
+        """A header whose offsets are not stored, and weights of which they tell."""
+        data = safetensors([("BF16", values("normal", "BF16", 7 * i)) for i in range(6)])
+        start = 8 + int.from_bytes(data[:8], "little")
+        return data, [Extent("BF16", start, len(data))]
 
     @staticmethod
     def _chunks() -> tuple[bytes, list[Extent]]:

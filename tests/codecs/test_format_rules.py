@@ -257,7 +257,8 @@ def changed(offset: int, byte: int, part: slice) -> bytes:
     cases(
         version_0=(changed(8, 0, HEADER), UnsupportedFormat),
         version_2=(changed(8, 2, HEADER), None),
-        version_3=(changed(8, 3, HEADER), UnsupportedFormat),
+        version_3=(changed(8, 3, HEADER), None),
+        version_4=(changed(8, 4, HEADER), UnsupportedFormat),
         form_unknown=(changed(10, 2, HEADER), UnsupportedFormat),
         header_reserved=(changed(11, 1, HEADER), UnsupportedFormat),
         small_chunks=(changed(9, 11, HEADER), LimitExceeded),

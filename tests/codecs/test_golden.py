@@ -101,7 +101,8 @@ def test_goldens_cover_the_format():
         decode_container(golden(folder, name), lambda what, value: seen.add((what, value)))
     covered = {what: {value for of, value in seen if of == what} for what, _ in seen}
     assert covered["layout"] == set(range(10))
-    assert covered["codec"] == {0, 1, 2, 3}
+    assert covered["codec"] == {0, 1, 2, 3, 4}
+    assert covered["ending"] == {0, 1, 2}
     assert covered["streams"] == {1, 2, 4}
     assert covered["depth"] == {0, 1, 2}
     assert covered["escapes"] == {False, True}

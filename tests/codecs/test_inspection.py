@@ -67,7 +67,7 @@ def test_real_files(name, format_name, tensor_count):
 def test_container_facts(mixed):
     """Version, digest, chunks and ratio are the container's."""
     found = inspect(mixed, sha256=True)
-    assert (found.version, found.format, found.chunk_count) == (1, "safetensors", 3)
+    assert (found.version, found.format, found.chunk_count) == (3, "safetensors", 3)
     assert len(found.sha256) == 64
     assert found.ratio == found.nbytes / found.stored_nbytes > 1.2
     assert inspect(mixed).sha256 is None

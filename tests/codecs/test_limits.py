@@ -16,7 +16,7 @@ import zstandard
 
 from freebits_codecs import BytesSource, ContainerReader, _core, decode, decode_file, encode
 from freebits_codecs.container import stream
-from freebits_codecs.container.records import MAX_CHUNKS, ZSTD_FLAG, Header
+from freebits_codecs.container.records import MAX_CHUNKS, VERSION, ZSTD_FLAG, Header
 from freebits_codecs.container.writer import ContainerWriter
 from freebits_codecs.errors import CorruptContainer, LimitExceeded, TruncatedContainer, UnsupportedFormat
 from freebits_codecs.testing import Parts, RecordParts
@@ -67,9 +67,9 @@ def test_chunk_size_outside_4_kib_to_16_mib(read: Read, log2: int) -> None:
 def test_newer_version(read: Read) -> None:
     """A version that this library does not know is told apart from damage."""
     header = bytearray(Header().pack())
-    header[8] = 3
+    header[8] = VERSION + 1
     header[12:] = _core.crc32c(header[:12]).to_bytes(4, "little")
-    with pytest.raises(UnsupportedFormat, match="version 3 exceeds supported 2"):
+    with pytest.raises(UnsupportedFormat, match=f"version {VERSION + 1} exceeds supported {VERSION}"):
         read(bytes(header) + encode(b"")[16:])
 
 

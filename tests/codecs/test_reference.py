@@ -17,9 +17,13 @@ from freebits_codecs.reference import decode_container
 
 TESTS = Path(__file__).parents[1]
 FORMAT = (TESTS.parent / "codecs" / "FORMAT.md").read_text()
-GOLDEN = TESTS / "golden" / "v1"
-FOUR_VALUES = (GOLDEN / "example-four-values.fb").read_bytes()
-RANS = (GOLDEN / "example-rans.fb").read_bytes()
+GOLDEN = TESTS / "golden"
+FOUR_VALUES = (GOLDEN / "v1" / "example-four-values.fb").read_bytes()
+RANS = (GOLDEN / "v1" / "example-rans.fb").read_bytes()
+HEADER = (GOLDEN / "v3" / "example-header.fb").read_bytes()
+ENTRIES = (
+    b'"w":{"dtype":"BF16","shape":[3],"data_offsets":[0,6]},"b":{"dtype":"U8","shape":[2,2],"data_offsets":[6,10]}'
+)
 TWOS = [127, 126, 127, 125, 127, 126, 127, 124] * 32
 
 
@@ -35,16 +39,20 @@ def hex_dump(text: str) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("number", "container", "words"),
-    [("10.1", FOUR_VALUES, [0x3F80, 0xBFC0, 0x3FE0, 0x3F90]), ("10.2", RANS, [e << 7 for e in TWOS])],
+    ("number", "container", "original"),
+    [
+        ("10.1", FOUR_VALUES, np.array([0x3F80, 0xBFC0, 0x3FE0, 0x3F90], "<u2").tobytes()),
+        ("10.2", RANS, np.array([e << 7 for e in TWOS], "<u2").tobytes()),
+        ("10.3", HEADER, ENTRIES),
+    ],
 )
-def test_worked_examples_are_containers(number, container, words):
+def test_worked_examples_are_containers(number, container, original):
     """The bytes shown in FORMAT.md are the golden ones and decode to the values named there."""
     assert hex_dump(section(number)) == container
-    assert decode_container(container) == decode(container) == np.array(words, "<u2").tobytes()
+    assert decode_container(container) == decode(container) == original
 
 
-@pytest.mark.parametrize("number", ["10.1", "10.2"])
+@pytest.mark.parametrize("number", ["10.1", "10.2", "10.3"])
 def test_worked_examples_are_explained_as_they_are(number):
     """Every row of an explanation shows the bytes that lie at its offset."""
     data = hex_dump(section(number))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -16,10 +17,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from freebits_codecs.container.records import VERSION
+from freebits_codecs.container.records import BARE, VERSION
 from freebits_codecs.container.writer import ContainerWriter
+from freebits_codecs.dtype import DTYPES
 from freebits_codecs.formats import Extent, read_layout
 from freebits_codecs.planner import ExtentArrays
+from freebits_codecs.testing import Parts, RecordParts
 
 GOLDEN = Path(__file__).parent
 REAL_FILE = GOLDEN.parent / "data" / "formats" / "many-tiny-tensors.safetensors"
@@ -37,6 +40,8 @@ class Case:
     extents: Sequence[Extent] | None = ()
     chunk_nbytes: int = 1 << 20
     sha256: bool = True
+    payload: bytes = b""
+    """Of the only chunk, instead of the one that the encoder would make."""
 
 
 def rng(seed: int) -> np.random.Generator:
@@ -138,18 +143,51 @@ def chunks() -> list[Case]:
     ]
 
 
+def headers() -> list[Case]:
+    """Files whose headers say where tensors lie: as they must, as nobody would guess, and past the first chunk."""
+    rows = {f"model.layers.{layer}.mlp.up_proj.weight": ("BF16", [3, layer + 1]) for layer in range(60)}
+    few = {"scale": ("F32", []), "none": ("I64", [0, 3]), "bias": ("BF16", [70]), "gamma": ("F64", [9, 1])}
+    return [
+        Case("header", "a header plane, bytes in it that mean something", safetensors(few, padded_nbytes=0x201), None),
+        Case("header-gap", "offsets that do not follow, kept", safetensors(few, gap=4), None),
+        Case("header-chunks", "a header of more than a chunk", safetensors(rows), None, 1 << 12),
+    ]
+
+
+def safetensors(shapes: dict[str, tuple[str, list[int]]], *, padded_nbytes: int = 0, gap: int = 0) -> bytes:
+    """A file of weights of these dtypes and shapes, with `gap` bytes before the last tensor."""
+    entries, at = {}, 0
+    for name, (dtype, shape) in shapes.items():
+        at += gap if name == list(shapes)[-1] else 0
+        nbytes = DTYPES[dtype].itemsize * math.prod(shape)
+        entries[name] = {"dtype": dtype, "shape": shape, "data_offsets": [at, at + nbytes]}
+        at += nbytes
+    header = json.dumps(entries, separators=(",", ":")).encode().ljust(padded_nbytes)
+    return len(header).to_bytes(8, "little") + header + as_bf16(normal(at // 2, 50)).ljust(at, b"\0")
+
+
 def examples() -> list[Case]:
     """The worked examples of FORMAT.md, section 10."""
     four = np.array([1.0, -1.5, 1.75, 1.125])
     number = np.arange(1, 257)
     twos = np.minimum(np.log2(number & -number), 3).astype(int)
+    entries = [
+        b'"w":{"dtype":"BF16","shape":[3],"data_offsets":[',
+        b']},"b":{"dtype":"U8","shape":[2,2],"data_offsets":[',
+    ]
+    header = b"0,6".join(entries) + b"6,10]}"
+    marked = b"\1".join(entries) + b"\1"
+    payload = bytes([0, 0, len(header), 4, 1 + len(marked) + 2, len(marked)]) + marked + b"]}"
     return [
         whole("example-four-values", "FORMAT.md, 10.1", "BF16", as_bf16(four)),
         whole("example-rans", "FORMAT.md, 10.2", "BF16", powers(127 - twos), chunk_nbytes=4096, sha256=False),
+        Case("example-header", "FORMAT.md, 10.3", header, payload=payload),
     ]
 
 
 def encode(case: Case) -> bytes:
+    if case.payload:
+        return Parts([RecordParts(len(case.data), case.payload)], ending=BARE).container()
     pieces: list[bytes] = []
     layout = read_layout(BytesIO(case.data)) if case.extents is None else None
     extents = ExtentArrays.of(layout.extents if layout else case.extents or ())
@@ -168,7 +206,7 @@ def main() -> None:
         return
     folder.mkdir()
     index = {}
-    for case in [*examples(), *layouts(), *special_values(), *rans(), *chunks()]:
+    for case in [*examples(), *layouts(), *special_values(), *rans(), *chunks(), *headers()]:
         container = encode(case)
         (folder / f"{case.name}.fb").write_bytes(container)
         index[case.name] = {

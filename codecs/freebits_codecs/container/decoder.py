@@ -26,6 +26,7 @@ _FAULTS = {
     11: "checksum",
     12: "run count",
     13: "bytes of an adaptive plane",
+    14: "bytes of a header plane",
 }
 """csrc/status.h, as words."""
 

@@ -18,10 +18,14 @@ from freebits_codecs.container.decoder import inflate
 from freebits_codecs.container.packing import WORTH_TRYING, WORTH_TRYING_NBYTES, Form, Packer, Packing
 from freebits_codecs.container.records import (
     ADAPTIVE_VERSION,
+    BARE,
     CHUNK,
+    DIGESTED,
     FIRST_VERSION,
     RECORD_NBYTES,
+    TERSE_VERSION,
     ZSTD_FLAG,
+    Header,
     Record,
 )
 from freebits_codecs.planner import NO_EXTENTS, ExtentArrays, sniffed_extents
@@ -41,12 +45,18 @@ class RecordEncoder:
         self.threads = threads
         self._extents = extents
         self._packer = Packer()
-        self.version = FIRST_VERSION
-        """What the container must say; known when the first bytes are encoded."""
+        self._version = FIRST_VERSION
+        self._is_one_chunk = False
+
+    def header(self, form: int, *, has_digest: bool) -> Header:
+        """What the container begins with; known when the first bytes are encoded."""
+        if self._is_one_chunk:
+            return Header(self.chunk_nbytes, form, TERSE_VERSION, DIGESTED if has_digest else BARE)
+        return Header(self.chunk_nbytes, form, self._version)
 
     def is_whole_file(self, offset: int, nbytes: int) -> bool:
         """Whether `nbytes` that lie at `offset` are a file of one chunk: shorter ones come at a file's end only."""
-        return offset == 0 and nbytes < self.chunk_nbytes
+        return offset == 0 and 0 < nbytes < self.chunk_nbytes
 
     def bound(self, nbytes: int) -> int:
         """Room the records of `nbytes` bytes need at most."""
@@ -60,6 +70,8 @@ class RecordEncoder:
         extents = self._extents
         if extents is None:
             extents = sniffed_extents(data, offset, self.chunk_nbytes)
+        if offset == 0:
+            self._is_one_chunk = self.is_whole_file(offset, len(data))
         start = sink.length
         stored, weak = self._native(sink, data, offset, extents)
         hopeful = np.flatnonzero(weak >= self._enough(stored, offset, len(data)))
@@ -68,8 +80,8 @@ class RecordEncoder:
             plans = {int(chunk): self._plan(window, int(chunk), int(weak[chunk])) for chunk in hopeful}
             _repack(memoryview(sink)[start:], stored, window, plans, self.threads)
             sink.length = start + int(stored.sum(dtype=np.int64)) + RECORD_NBYTES * stored.size
-            if self.is_whole_file(offset, len(data)):
-                self.version = _version_of(memoryview(sink)[start : sink.length])
+            if offset == 0:
+                self._version = _version_of(memoryview(sink)[start:][: RECORD_NBYTES + int(stored[0])])
         return stored
 
     def _enough(self, stored: NDArray[np.uint32], offset: int, nbytes: int) -> NDArray[np.float64]:
@@ -157,10 +169,14 @@ def _repack(
 
 
 def _version_of(record: memoryview) -> int:
-    """The lowest format version that has what the record of a chunk uses."""
+    """The lowest format version that has what a file's first record uses; those behind it use nothing newer."""
     head = Record.parse(record[:RECORD_NBYTES], 0, _core.MAX_CHUNK_NBYTES, 0)
     if not head.flags & ZSTD_FLAG:
-        return FIRST_VERSION  # adaptive planes are only made for zstd to pack what is beside them
+        return FIRST_VERSION  # what newer versions have is only made for zstd to pack it or what is beside it
     payload = frames.parse_payload(inflate(record[RECORD_NBYTES:], head.nbytes, 0))
-    is_adaptive = any(plane.codec == frames.ADAPTIVE for frame in payload.frames for plane in frame.planes)
-    return ADAPTIVE_VERSION if is_adaptive else FIRST_VERSION
+    codecs = {plane.codec for frame in payload.frames for plane in frame.planes}
+    return max(_VERSIONS.get(codec, FIRST_VERSION) for codec in codecs)
+
+
+_VERSIONS = {frames.ADAPTIVE: ADAPTIVE_VERSION, frames.HEADER: TERSE_VERSION}
+"""That first had a plane codec."""

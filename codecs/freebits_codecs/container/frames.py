@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from freebits_codecs.errors import CorruptContainer
 from freebits_codecs.planner import LAYOUTS
 
-RAW, CONSTANT, RANS, ADAPTIVE = range(4)
-PLANE_CODECS = ("raw", "constant", "rans", "adaptive")
+RAW, CONSTANT, RANS, ADAPTIVE, HEADER = range(5)
+PLANE_CODECS = ("raw", "constant", "rans", "adaptive", "header")
 
 PLANE_NAMES: dict[str, tuple[str, ...]] = {
     "bytes": ("bytes",),
@@ -101,7 +101,7 @@ def _frame(data: memoryview, at: int) -> tuple[Frame, int]:
     names = PLANE_NAMES[layout]
     codecs = bytes(data[at : at + len(names)])
     at += len(names)
-    if len(codecs) < len(names) or max(codecs) > ADAPTIVE:
+    if len(codecs) < len(names) or max(codecs) > HEADER:
         raise IndexError
     spans: list[tuple[int, int]] = [(0, 0)] * len(names)
     for p in _plane_order(codecs):
@@ -118,6 +118,12 @@ def _plane_order(codecs: bytes) -> Iterator[int]:
     """Raw and constant planes first, then the coded ones."""
     yield from (p for p, codec in enumerate(codecs) if codec < RANS)
     yield from (p for p, codec in enumerate(codecs) if codec >= RANS)
+
+
+def pack_varint(value: int) -> bytes:
+    """LEB128."""
+    groups = [value >> shift & 0x7F for shift in range(0, max(value.bit_length(), 1), 7)]
+    return bytes([*(group | 0x80 for group in groups[:-1]), groups[-1]])
 
 
 def _varint(data: memoryview, at: int) -> tuple[int, int]:

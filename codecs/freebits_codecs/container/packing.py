@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import zstandard
 
-from freebits_codecs.container.frames import RAW, parse_payload
+from freebits_codecs.container.frames import HEADER, RAW, parse_payload
+from freebits_codecs.container.header_plane import without_offsets
 from freebits_codecs.container.zstd_frame import compress_head
 
 Payload = memoryview
@@ -64,8 +65,10 @@ class Packing:
 
     def pack(self, payload: Payload, forms: tuple[Form, ...]) -> bytes | None:
         """The payload or one of its other forms, packed; None when that saves too little."""
-        made = (form() for form in forms) if self.tries_forms else ()
-        candidates = list({bytes(each): each for each in (payload, *made)}.values())
+        made = [payload, *(form() for form in forms)] if self.tries_forms else [payload]
+        if self.is_first:
+            made = [without_offsets(each) for each in made]
+        candidates = list({bytes(each): each for each in made}.values())
         packed = [self._pack_head(each, nbytes) for each in candidates if (nbytes := text_nbytes(each))]
         if len(candidates) > 1 or not packed or text_nbytes(payload) < self.weak_nbytes:
             packed.append(self._pack_whole(candidates, min(map(len, (payload, *packed)))))
@@ -91,7 +94,7 @@ class Packing:
 def text_nbytes(payload: Payload) -> int:
     """Where the text ends that a payload begins with, run list included; 0 where that is not a smaller part of it."""
     frame = parse_payload(payload).frames[0]
-    if frame.layout != "bytes" or frame.planes[0].codec != RAW:
+    if frame.layout != "bytes" or frame.planes[0].codec not in (RAW, HEADER):
         return 0
     end = frame.planes[0].stop
     return end if 2 * end <= len(payload) else 0

@@ -9,23 +9,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
-import numpy as np
-
 from freebits_codecs import _core
+from freebits_codecs.container.contents import read_contents
 from freebits_codecs.container.decoder import decode_batch
-from freebits_codecs.container.records import (
-    CHUNK,
-    FOOTER_NBYTES,
-    HEADER_NBYTES,
-    INDEX,
-    PAYLOAD_SLACK_NBYTES,
-    PLAIN,
-    RECORD_NBYTES,
-    Footer,
-    Header,
-    Record,
-)
-from freebits_codecs.errors import CorruptContainer, LimitExceeded, TruncatedContainer
+from freebits_codecs.container.records import CHUNK, HEADER_NBYTES, PLAIN, RECORD_NBYTES, Header, Record
+from freebits_codecs.errors import CorruptContainer, TruncatedContainer
 
 
 class RangeSource(Protocol):
@@ -74,7 +62,7 @@ class FileSource:
 
 
 class ContainerReader:
-    """Random access to the original file. Reads header, footer and index at once and checks them.
+    """Random access to the original file. Reads header and ending at once and checks them.
 
     Raises FormatError, UnsupportedFormat or LimitExceeded when they do not fit together, UnexpectedForm when the
     original is not of the `form` that the caller can make sense of.
@@ -90,10 +78,9 @@ class ContainerReader:
         header.require(form)
         self.form, self.version = form, header.version
         self.chunk_nbytes = header.chunk_nbytes
-        footer = self._read_footer()
-        self.nbytes, self.sha256 = footer.nbytes, footer.sha256
-        self.chunk_count = footer.chunk_count
-        self._offsets = self._read_index(footer)
+        contents = read_contents(source, header)
+        self.nbytes, self.sha256, self._offsets = contents.nbytes, contents.sha256, contents.offsets
+        self.chunk_count = len(self._offsets) - 1
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], threads: int = 1, form: int = PLAIN) -> ContainerReader:
@@ -177,42 +164,3 @@ class ContainerReader:
             if found != expected:
                 raise CorruptContainer(what, found=found, expected=expected, chunk=chunk)
         return record
-
-    def _read_footer(self) -> Footer:
-        at = self.source.nbytes - FOOTER_NBYTES
-        if at < HEADER_NBYTES:
-            raise TruncatedContainer(
-                "footer", offset=HEADER_NBYTES, found=self.source.nbytes - HEADER_NBYTES, expected=FOOTER_NBYTES
-            )
-        return Footer.parse(bytes(self.source.read_at(at, FOOTER_NBYTES)), at)
-
-    def _read_index(self, footer: Footer) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-        """int64[chunks + 1]: where each record starts, and where the index does."""
-        expected_chunks = -(-footer.nbytes // self.chunk_nbytes)
-        index_nbytes = RECORD_NBYTES + 4 * footer.chunk_count
-        footer.check_against(
-            chunk_count=expected_chunks,
-            nbytes=footer.nbytes,
-            index_offset=self.source.nbytes - FOOTER_NBYTES - index_nbytes,
-        )
-        data = bytes(self.source.read_at(footer.index_offset, index_nbytes))
-        stored = parse_index(data, footer)
-        limit = self.chunk_nbytes + PAYLOAD_SLACK_NBYTES
-        if stored.size and int(stored.max()) > limit:
-            raise LimitExceeded("stored length in the index", found=int(stored.max()), limit=limit)
-        offsets = np.zeros(footer.chunk_count + 1, np.int64)
-        np.cumsum(stored.astype(np.int64) + RECORD_NBYTES, out=offsets[1:])
-        offsets += HEADER_NBYTES
-        if int(offsets[-1]) != footer.index_offset:
-            raise CorruptContainer("index", found=int(offsets[-1]), expected=footer.index_offset)
-        return offsets
-
-
-def parse_index(data: bytes, footer: Footer) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
-    """uint32[chunks]: the stored lengths in an index record."""
-    record = Record.parse(data[:RECORD_NBYTES], footer.index_offset, 0, -1)
-    expected = 4 * footer.chunk_count
-    if record.kind != INDEX or record.flags or (record.nbytes, record.stored_nbytes) != (expected, expected):
-        raise CorruptContainer("index record", found=record.stored_nbytes, expected=expected)
-    record.check_crc(data, None)
-    return np.frombuffer(data, "<u4", offset=RECORD_NBYTES)

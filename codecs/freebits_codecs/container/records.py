@@ -1,18 +1,14 @@
-"""Header, chunk records, index and footer: the bytes around the chunks (FORMAT.md, section 2).
+"""Header and records: the bytes around the chunks (FORMAT.md, section 2); what ends a container is in `ending`.
 
-    header | chunk record ... | index record | footer
+    header | chunk record ... | ending
 
-Written front to back and readable either way: a stream follows the records, random access begins at the
-footer. Each part is parsed beside where it is written.
+Each part is parsed beside where it is written.
 """
 
 from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
 
 from freebits_codecs import _core
 from freebits_codecs.errors import (
@@ -24,10 +20,12 @@ from freebits_codecs.errors import (
 )
 
 MAGIC = b"\x89FBIT\r\n\x1a"
-VERSION = 2
+VERSION = 3
 """The newest; a container has the lowest that has all it uses."""
 
-FIRST_VERSION, ADAPTIVE_VERSION = 1, 2
+FIRST_VERSION, ADAPTIVE_VERSION, TERSE_VERSION = 1, 2, 3
+"""The last one has header planes, and shorter endings than INDEXED."""
+
 MEDIA_TYPE = "application/vnd.freebits"
 SYMMETRIC_MEDIA_TYPE = "application/vnd.freebits.symmetric"
 """A container whose original is a symmetric form: a type of its own, for nobody to get it unawares."""
@@ -48,15 +46,16 @@ PAYLOAD_SLACK_NBYTES = 64
 PLAIN, SYMMETRIC = 0, 1
 """What a container's original is: the file itself, or a symmetric form of which the file is made (FORMAT.md, 11)."""
 
-CHUNK, INDEX, FOOTER = b"C", b"I", b"F"
+INDEXED, BARE, DIGESTED = range(3)
+"""How a container ends: with index and footer; at its only chunk record; with a digest behind that."""
+
+CHUNK, INDEX = b"C", b"I"
 ZSTD_FLAG = 1
 
 _HEADER = struct.Struct("<8sBBBB")
 _RECORD = struct.Struct("<cBHII")
-_FOOTER = struct.Struct("<cBHIQQQ32s")
 HEADER_NBYTES = _HEADER.size + 4
 RECORD_NBYTES = _RECORD.size + 4
-FOOTER_NBYTES = _FOOTER.size + 4
 
 
 def crc32c(data: bytes | memoryview, crc: int = 0) -> int:
@@ -79,14 +78,15 @@ def is_container(head: bytes) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The first 16 bytes. `form` is PLAIN or SYMMETRIC."""
+    """The first 16 bytes. `form` is PLAIN or SYMMETRIC, `ending` INDEXED, BARE or DIGESTED."""
 
     chunk_nbytes: int = CHUNK_NBYTES
     form: int = PLAIN
     version: int = FIRST_VERSION
+    ending: int = INDEXED
 
     def pack(self) -> bytes:
-        body = _HEADER.pack(MAGIC, self.version, self.chunk_nbytes.bit_length() - 1, self.form, 0)
+        body = _HEADER.pack(MAGIC, self.version, self.chunk_nbytes.bit_length() - 1, self.form, self.ending)
         return body + crc32c(body).to_bytes(4, "little")
 
     @staticmethod
@@ -94,18 +94,19 @@ class Header:
         if len(data) < HEADER_NBYTES:
             _require_magic(data[: len(MAGIC)], MAGIC[: len(data)])
             raise TruncatedContainer("header", offset=0, found=len(data), expected=HEADER_NBYTES)
-        magic, version, chunk_log2, form, reserved = _HEADER.unpack_from(data)
+        magic, version, chunk_log2, form, ending = _HEADER.unpack_from(data)
         _require_magic(magic, MAGIC)
-        _require_crc("header checksum", data[:HEADER_NBYTES])
+        require_crc("header checksum", data[:HEADER_NBYTES])
         if not FIRST_VERSION <= version <= VERSION:
             raise UnsupportedFormat(found=version, supported=VERSION)
         if form > SYMMETRIC:
             raise UnsupportedFormat(found=form, supported=SYMMETRIC, what="form of a container")
-        if reserved:
-            raise UnsupportedFormat(found=reserved, supported=0, what="container header flags")
+        endings = DIGESTED if version >= TERSE_VERSION else INDEXED
+        if ending > endings:
+            raise UnsupportedFormat(found=ending, supported=endings, what="ending of a container")
         if not MIN_CHUNK_LOG2 <= chunk_log2 <= MAX_CHUNK_LOG2:
             raise LimitExceeded("log2 of the chunk size", found=chunk_log2, limit=MAX_CHUNK_LOG2)
-        return Header(1 << chunk_log2, form, version)
+        return Header(1 << chunk_log2, form, version, ending)
 
     def require(self, form: int) -> None:
         """Raises UnexpectedForm when the original is of another form."""
@@ -163,58 +164,12 @@ def _check_chunk(record: Record, chunk_nbytes: int, chunk: int) -> None:
         raise LimitExceeded(f"stored length of chunk {chunk}", found=record.stored_nbytes, limit=limit)
 
 
-def pack_index(stored_nbytes: NDArray[np.uint32]) -> bytes:
-    """The index record: the stored length of every chunk, little-endian u32."""
-    payload = np.ascontiguousarray(stored_nbytes, "<u4").tobytes()
-    return Record.pack(INDEX, 0, 0, len(payload), payload)
-
-
-@dataclass(frozen=True, slots=True)
-class Footer:
-    """The last 68 bytes: what is needed to find everything else. `sha256` is of the original file."""
-
-    chunk_count: int
-    nbytes: int
-    index_offset: int
-    sha256: str | None
-
-    def pack(self) -> bytes:
-        digest = bytes.fromhex(self.sha256) if self.sha256 else bytes(32)
-        body = _FOOTER.pack(FOOTER, bool(self.sha256), 0, 0, self.chunk_count, self.nbytes, self.index_offset, digest)
-        return body + crc32c(body).to_bytes(4, "little")
-
-    @staticmethod
-    def parse(data: bytes, offset: int) -> Footer:
-        """`data` are the 68 bytes that lie at `offset` of the container."""
-        if len(data) < FOOTER_NBYTES:
-            raise TruncatedContainer("footer", offset=offset, found=len(data), expected=FOOTER_NBYTES)
-        kind, has_digest, zero, zeros, chunk_count, nbytes, index_offset, digest = _FOOTER.unpack_from(data)
-        if kind != FOOTER:
-            raise TruncatedContainer("footer", offset=offset, found=0, expected=FOOTER_NBYTES)
-        _require_crc("footer checksum", data[:FOOTER_NBYTES])
-        if zero or zeros or has_digest > 1 or (not has_digest and any(digest)):
-            raise CorruptContainer("reserved footer bytes", found="set", expected="zero")
-        if chunk_count > MAX_CHUNKS:
-            raise LimitExceeded("chunk count", found=chunk_count, limit=MAX_CHUNKS)
-        return Footer(chunk_count, nbytes, index_offset, digest.hex() if has_digest else None)
-
-    def check_against(self, *, chunk_count: int, nbytes: int, index_offset: int) -> None:
-        """Raise when the records that were read tell another story."""
-        for what, found, expected in (
-            ("chunk count", chunk_count, self.chunk_count),
-            ("original length", nbytes, self.nbytes),
-            ("index offset", index_offset, self.index_offset),
-        ):
-            if found != expected:
-                raise CorruptContainer(what, found=found, expected=expected)
-
-
 def _require_magic(found: bytes, expected: bytes) -> None:
     if found != expected:
         raise CorruptContainer("magic bytes", found=found, expected=expected)
 
 
-def _require_crc(what: str, part: bytes) -> None:
+def require_crc(what: str, part: bytes) -> None:
     found, expected = crc32c(part[:-4]), int.from_bytes(part[-4:], "little")
     if found != expected:
         raise CorruptContainer(what, found=f"{found:08x}", expected=f"{expected:08x}")

@@ -11,15 +11,15 @@ import numpy as np
 
 from freebits_codecs import _core
 from freebits_codecs.container.decoder import decode_batch
-from freebits_codecs.container.reader import parse_index
+from freebits_codecs.container.ending import DIGEST_NBYTES, FOOTER_NBYTES, Footer, parse_digest, parse_index
 from freebits_codecs.container.records import (
     CHUNK,
-    FOOTER_NBYTES,
+    DIGESTED,
     HEADER_NBYTES,
+    INDEXED,
     MAX_CHUNKS,
     PLAIN,
     RECORD_NBYTES,
-    Footer,
     Header,
     Record,
 )
@@ -33,10 +33,10 @@ BATCH_NBYTES = 64 << 20
 
 
 class StreamDecoder:
-    """Iterate to get the original bytes in order; `footer` and `stored_nbytes` are set at the end.
+    """Iterate to get the original bytes in order; `nbytes`, `stored_nbytes` and `sha256` are known at the end.
 
-    Each piece is valid until the next is asked for. Index and footer must confirm what was seen, and nothing
-    may follow them. Raises UnexpectedForm for a symmetric form: it cannot be made into its file front to back.
+    Each piece is valid until the next is asked for. The container's ending must confirm what was seen, and nothing
+    may follow it. Raises UnexpectedForm for a symmetric form: it cannot be made into its file front to back.
     """
 
     def __init__(self, file: BinaryIO, threads: int = 1) -> None:
@@ -44,19 +44,16 @@ class StreamDecoder:
         self._threads = threads
         self.stored_nbytes = 0
         self.nbytes = 0
-        self.footer: Footer | None = None
+        self.sha256: str | None = None
+        """What the container says is the digest of the original; None as well where it says nothing."""
         self._stored = array("I")
 
     def __iter__(self) -> Iterator[memoryview]:
         header = Header.parse(self._take(HEADER_NBYTES, "header", short=True))
         header.require(PLAIN)
         batch = _Batch(header.chunk_nbytes, min(batch_chunks(self._threads), BATCH_NBYTES // header.chunk_nbytes))
-        while True:
-            at = self.stored_nbytes
-            head = self._take(RECORD_NBYTES, "record header")
-            record = Record.parse(head, at, header.chunk_nbytes, len(self._stored))
-            if record.kind != CHUNK:
-                break
+        while (taken := self._take_record(header)) and taken[0].kind == CHUNK:
+            record, head = taken
             self._check_order(header, record)
             batch.add(record, head, self._take(record.stored_nbytes, f"chunk {len(self._stored)}"))
             self._stored.append(record.stored_nbytes)
@@ -65,7 +62,20 @@ class StreamDecoder:
                 yield batch.decode(len(self._stored), self._threads)
         if batch.records:
             yield batch.decode(len(self._stored), self._threads)
-        self._finish(record, head)
+        self.sha256 = self._finish_index(*taken) if taken else self._finish_short(header)
+        if extra := self._file.read(1):
+            raise CorruptContainer("bytes after the container's end", found=extra, expected="none")
+
+    def _take_record(self, header: Header) -> tuple[Record, bytes] | None:
+        """The next record and its 16 bytes; None where only one had to come, and did."""
+        if header.ending != INDEXED and self._stored:
+            return None
+        at = self.stored_nbytes
+        head = self._take(RECORD_NBYTES, "record header")
+        record = Record.parse(head, at, header.chunk_nbytes, len(self._stored))
+        if header.ending != INDEXED and record.kind != CHUNK:
+            raise CorruptContainer("record kind", found=record.kind, expected=CHUNK, chunk=0)
+        return record, head
 
     def _check_order(self, header: Header, record: Record) -> None:
         """Only the last chunk may be shorter than the others."""
@@ -75,7 +85,7 @@ class StreamDecoder:
             chunk = len(self._stored)
             raise CorruptContainer("record after a short chunk", found=record.nbytes, expected="none", chunk=chunk)
 
-    def _finish(self, index: Record, head: bytes) -> None:
+    def _finish_index(self, index: Record, head: bytes) -> str | None:
         index_offset = self.stored_nbytes - RECORD_NBYTES
         if index.stored_nbytes != 4 * len(self._stored):
             raise CorruptContainer("index length", found=index.stored_nbytes, expected=4 * len(self._stored))
@@ -84,9 +94,13 @@ class StreamDecoder:
         footer.check_against(chunk_count=len(self._stored), nbytes=self.nbytes, index_offset=index_offset)
         if not np.array_equal(parse_index(data, footer), np.array(self._stored, np.uint32)):
             raise CorruptContainer("index", found="other lengths", expected="those of the records")
-        if extra := self._file.read(1):
-            raise CorruptContainer("bytes after the footer", found=extra, expected="none")
-        self.footer = footer
+        return footer.sha256
+
+    def _finish_short(self, header: Header) -> str | None:
+        if header.ending != DIGESTED:
+            return None
+        at = self.stored_nbytes
+        return parse_digest(self._take(DIGEST_NBYTES, "digest"), at)
 
     def _take(self, nbytes: int, what: str, short: bool = False) -> bytes:
         data = read_exactly(self._file, nbytes)

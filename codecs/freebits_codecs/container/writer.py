@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from freebits_codecs import _core
 from freebits_codecs.container.encoder import RecordEncoder
-from freebits_codecs.container.records import CHUNK_NBYTES, PLAIN, Footer, Header, check_chunk_nbytes, pack_index
+from freebits_codecs.container.ending import pack_ending
+from freebits_codecs.container.records import CHUNK_NBYTES, PLAIN, Header, check_chunk_nbytes
 from freebits_codecs.planner import ExtentArrays
 
 Progress = Callable[[int, int], None]
@@ -55,7 +56,8 @@ class ContainerWriter:
         self._progress = progress
         self._nbytes = self._stored = 0
         self._stored_nbytes: list[NDArray[np.uint32]] = []
-        self._header = Header(chunk_nbytes, form)
+        self._form = form
+        self._header: Header | None = None
 
     def write_batch(self, data: memoryview) -> None:
         """Encode the next bytes of the file."""
@@ -72,11 +74,10 @@ class ContainerWriter:
             self._progress(self._nbytes, self._stored)
 
     def finish(self) -> EncodeSummary:
-        """Write index and footer."""
-        self._begin()
+        """Write what ends the container."""
+        ending = self._begin().ending
         sha256 = self._digest.hexdigest() if self._digest else None
-        tail = pack_tail(self._stored_nbytes, self._nbytes, self._stored, sha256)
-        self._emit(tail)
+        self._emit(pack_ending(ending, self._stored_nbytes, self._nbytes, self._stored, sha256))
         return EncodeSummary(self._nbytes, self._stored, sha256)
 
     def close(self) -> None:
@@ -84,10 +85,12 @@ class ContainerWriter:
         if self._digest:
             self._digest.close()
 
-    def _begin(self) -> None:
-        """Write the header, once: of a small file the version is known when it is encoded."""
-        if not self._stored:
-            self._emit(replace(self._header, version=self._records.version).pack())
+    def _begin(self) -> Header:
+        """The header, written once: what it says of a small file is known when that is encoded."""
+        if self._header is None:
+            self._header = self._records.header(self._form, has_digest=self._digest is not None)
+            self._emit(self._header.pack())
+        return self._header
 
     def _emit(self, piece: memoryview | bytes) -> None:
         self._write(piece)
@@ -102,12 +105,6 @@ def batch_chunks(threads: int) -> int:
     if threads < 1:
         raise ValueError(f"threads is {threads}, expected 1 or more")
     return min(max(8, 2 * threads), 32)
-
-
-def pack_tail(stored_nbytes: list[NDArray[np.uint32]], nbytes: int, index_offset: int, sha256: str | None) -> bytes:
-    """Index and footer."""
-    stored = np.concatenate(stored_nbytes) if stored_nbytes else np.empty(0, np.uint32)
-    return pack_index(stored) + Footer(stored.size, nbytes, index_offset, sha256).pack()
 
 
 class BackgroundDigest:

@@ -1,4 +1,4 @@
-"""(2) Header, records, index and footer, front to back as in (9.2)."""
+"""(2) Header, records and ending, front to back as in (9.2)."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def decode_container(data: bytes, notice: Notice = lambda what, value: None, for
 
     Raises TruncatedContainer, CorruptContainer, DigestMismatch, LimitExceeded, UnsupportedFormat or UnexpectedForm.
     """
-    chunk_nbytes = _header(data, form)
+    chunk_nbytes, ending = _header(data, form)
+    notice("ending", ending)
+    if ending:
+        return _one_chunk(data, chunk_nbytes, ending, notice)
     at = 16
     chunks: list[bytes] = []
     stored_nbytes: list[int] = []
     while (record := _record(data, at)).kind == b"C":
         if chunks and len(chunks[-1]) < chunk_nbytes:
             raise CorruptContainer("chunk after a short one", found=record.nbytes, expected="the index")
-        if not 1 <= record.nbytes <= chunk_nbytes:
-            raise CorruptContainer("decoded length", found=record.nbytes, expected=f"1..{chunk_nbytes}")
-        _expect("chunk number", record.number, len(chunks) % 65536)
-        chunks.append(decode_chunk(record.payload, record.nbytes, bool(record.flags), notice))
+        chunks.append(_chunk(record, chunk_nbytes, len(chunks), notice))
         stored_nbytes.append(len(record.payload))
         at += 16 + len(record.payload)
     original = b"".join(chunks)
@@ -43,6 +43,31 @@ def decode_container(data: bytes, notice: Notice = lambda what, value: None, for
     _footer(data, at + 16 + len(record.payload), len(chunks), at, original)
     notice("chunks", len(chunks))
     return original
+
+
+def _one_chunk(data: bytes, chunk_nbytes: int, ending: int, notice: Notice) -> bytes:
+    """(2.5) A chunk, and its digest if the ending is 2."""
+    record = _record(data, 16)
+    _expect("record kind", record.kind, b"C")
+    original = _chunk(record, chunk_nbytes, 0, notice)
+    at = 32 + len(record.payload)
+    if ending == 2:
+        _require(data, at, 36, "digest")
+        _check_crc("digest", data[at : at + 32], data[at + 32 : at + 36])
+        at += 36
+    _expect("bytes after the end", len(data) - at, 0)
+    if ending == 2:
+        _check_digest(original, data[at - 36 : at - 4])
+    notice("chunks", 1)
+    return original
+
+
+def _chunk(record: _Record, chunk_nbytes: int, number: int, notice: Notice) -> bytes:
+    """(2.2) What the record of this number decodes to."""
+    if not 1 <= record.nbytes <= chunk_nbytes:
+        raise CorruptContainer("decoded length", found=record.nbytes, expected=f"1..{chunk_nbytes}")
+    _expect("chunk number", record.number, number % 65536)
+    return decode_chunk(record.payload, record.nbytes, bool(record.flags), notice)
 
 
 @dataclass(frozen=True)
@@ -54,20 +79,20 @@ class _Record:
     payload: bytes
 
 
-def _header(data: bytes, expected_form: int) -> int:
-    """(2.1) The chunk size."""
+def _header(data: bytes, expected_form: int) -> tuple[int, int]:
+    """(2.1) The chunk size and the kind of ending."""
     magic = b"\x89FBIT\r\n\x1a"
     _expect("magic bytes", data[:8], magic[: len(data)])
     _require(data, 0, 16, "header")
     _check_crc("header", data[:12], data[12:16])
-    version, chunk_log2, form, reserved = struct.unpack_from("<BBBB", data, 8)
-    if version not in (1, 2) or form > 1 or reserved:
-        raise UnsupportedFormat(found=version, supported=2)
+    version, chunk_log2, form, ending = struct.unpack_from("<BBBB", data, 8)
+    if version not in (1, 2, 3) or form > 1 or ending > (2 if version >= 3 else 0):
+        raise UnsupportedFormat(found=version, supported=3)
     if form != expected_form:
         raise UnexpectedForm(is_symmetric=form == 1)
     if not 12 <= chunk_log2 <= 24:
         raise LimitExceeded("log2 of the chunk size", found=chunk_log2, limit=24)
-    return int(1 << chunk_log2)
+    return 1 << chunk_log2, ending
 
 
 def _record(data: bytes, at: int) -> _Record:
@@ -106,7 +131,12 @@ def _footer(data: bytes, at: int, chunk_count: int, index_offset: int, original:
         raise LimitExceeded("chunk count", found=facts[0], limit=MAX_CHUNKS)
     _expect("chunk count, length and index offset", facts, [chunk_count, len(original), index_offset])
     _expect("bytes after the footer", len(data) - at - 68, 0)
-    if has_digest and hashlib.sha256(original).digest() != digest:
+    if has_digest:
+        _check_digest(original, digest)
+
+
+def _check_digest(original: bytes, digest: bytes) -> None:
+    if hashlib.sha256(original).digest() != digest:
         raise DigestMismatch(found=hashlib.sha256(original).hexdigest(), expected=digest.hex())
 
 

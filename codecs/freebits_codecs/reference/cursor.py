@@ -16,10 +16,13 @@ class Cursor:
     def __init__(self, data: bytes) -> None:
         self._data, self._at = data, 0
 
+    @property
+    def left(self) -> int:
+        return len(self._data) - self._at
+
     def take(self, nbytes: int) -> bytes:
-        left = len(self._data) - self._at
-        if nbytes > left:
-            raise CorruptContainer("payload", found=f"an end after {left} bytes", expected=f"{nbytes} bytes")
+        if nbytes > self.left:
+            raise CorruptContainer("payload", found=f"an end after {self.left} bytes", expected=f"{nbytes} bytes")
         self._at += nbytes
         return self._data[self._at - nbytes : self._at]
 
@@ -39,5 +42,5 @@ class Cursor:
         return value
 
     def expect_end(self, what: str) -> None:
-        if self._at != len(self._data):
-            raise CorruptContainer(what, found=f"{len(self._data) - self._at} bytes more", expected="its end")
+        if self.left:
+            raise CorruptContainer(what, found=f"{self.left} bytes more", expected="its end")

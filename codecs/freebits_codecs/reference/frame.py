@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from freebits_codecs.errors import CorruptContainer
 from freebits_codecs.reference.adaptive import AdaptiveBudget, decode_adaptive_plane
 from freebits_codecs.reference.cursor import Cursor, Notice
+from freebits_codecs.reference.header_plane import decode_header_plane
 from freebits_codecs.reference.rans import decode_plane
 
 Bytes = NDArray[np.uint8]
 Words = NDArray[np.uint64]
 
 MAX_DEPTH = 2
-RAW, CONSTANT, RANS, ADAPTIVE = range(4)
+RAW, CONSTANT, RANS, ADAPTIVE, HEADER = range(5)
 
 
 def decode_frame(cursor: Cursor, limit: int, depth: int, adaptive: AdaptiveBudget, notice: Notice) -> bytes:
@@ -29,10 +30,13 @@ def decode_frame(cursor: Cursor, limit: int, depth: int, adaptive: AdaptiveBudge
     codecs = [cursor.u8() for _ in range(layout.plane_count)]
     planes: list[Bytes] = [_uncoded_plane(cursor, codec, numel, notice) for codec in codecs]
     for p, codec in enumerate(codecs):
-        payload = cursor.take(cursor.varint()) if codec in (RANS, ADAPTIVE) else b""
+        payload = cursor.take(cursor.varint()) if codec >= RANS else b""
         if codec == ADAPTIVE:
             adaptive.take(numel)
             planes[p] = decode_adaptive_plane(payload, numel)
+        elif codec == HEADER:
+            _require_place(layout, depth)
+            planes[p] = decode_header_plane(payload, numel)
         elif codec == RANS:
             planes[p] = decode_plane(payload, numel, notice, lambda c, n: _escape_values(c, n, depth + 1, notice))
     return layout.join(planes)
@@ -52,12 +56,18 @@ def _read_layout(cursor: Cursor, limit: int, notice: Notice) -> tuple[_Layout, i
 
 def _uncoded_plane(cursor: Cursor, codec: int, numel: int, notice: Notice) -> Bytes:
     """(4.2) A raw or constant plane; nothing yet for one whose bytes come later, behind their length."""
-    if codec > ADAPTIVE:
-        raise CorruptContainer("plane codec", found=codec, expected=f"at most {ADAPTIVE}")
+    if codec > HEADER:
+        raise CorruptContainer("plane codec", found=codec, expected=f"at most {HEADER}")
     notice("codec", codec)
     if codec == RAW:
         return np.frombuffer(cursor.take(numel), np.uint8)
     return np.full(numel, cursor.u8(), np.uint8) if codec == CONSTANT else np.empty(0, np.uint8)
+
+
+def _require_place(layout: _Layout, depth: int) -> None:
+    """(13) Header planes are whole frames of a chunk."""
+    if layout.plane_count > 1 or depth:
+        raise CorruptContainer("header plane", found="one of elements or escape values", expected="none there")
 
 
 def _escape_values(cursor: Cursor, count: int, depth: int, notice: Notice) -> bytes:

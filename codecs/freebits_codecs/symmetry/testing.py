@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from freebits_codecs.container.reader import BytesSource, ContainerReader
-from freebits_codecs.container.records import HEADER_NBYTES, SYMMETRIC, Header
-from freebits_codecs.files import encode
+from freebits_codecs.container.records import SYMMETRIC
+from freebits_codecs.files import encode_file
 from freebits_codecs.symmetry.checkpoint import Checkpoint
 from freebits_codecs.symmetry.floats import FLOAT_TYPES, Array, Words
 from freebits_codecs.symmetry.form import RECIPE_KEY
@@ -219,7 +220,9 @@ def read_original(container: bytes) -> bytes:
 
 def as_container(form: bytes) -> bytes:
     """A container that says it holds a symmetric form."""
-    return Header(form=SYMMETRIC).pack() + encode(form, sha256=True)[HEADER_NBYTES:]
+    container = BytesIO()
+    encode_file(BytesIO(form), container, form=SYMMETRIC)
+    return container.getvalue()
 
 
 def split_header(file: bytes) -> tuple[dict[str, Any], bytes]:
