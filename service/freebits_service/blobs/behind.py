@@ -8,6 +8,7 @@ from typing import Self
 
 from ..settings import MIB
 from .files import StagedFile
+from .store import Buffer
 
 BATCH_NBYTES = MIB
 PENDING = 4  # batches at once: what lies between the two threads
@@ -20,10 +21,10 @@ class WrittenBehind:
         self._file = file
         self._thread = ThreadPoolExecutor(1, "behind")
         self._pending: deque[Future[int]] = deque()
-        self._batch: list[bytes] = []
+        self._batch: list[Buffer] = []
         self._gathered = 0
 
-    def write(self, piece: bytes) -> None:
+    def write(self, piece: Buffer) -> None:
         """Append a piece; waits when the other thread does not keep up. Raises StorageFull."""
         self._batch.append(piece)
         self._gathered += len(piece)

@@ -41,10 +41,11 @@ class UploadPart(Base):
 
 
 class Xorb(Base):
-    """Chunks that a Xet client sent, packed, under the `hash` it names them by; only its user may refer to them.
+    """Chunks that a Xet client sent, under the `hash` it names them by; only its user may refer to them.
 
     The client remembers for a while what it sent, and then refers to it instead of sending it again: until `expires_at`
-    that works. The files themselves are stored as every other upload.
+    that works. The files themselves are stored as every other upload. The first `data_nbytes` of the object are the
+    chunks, which the hub unpacked; NULL where the client sent them straight to the store, packed.
     """
 
     __tablename__ = "xorb"
@@ -54,4 +55,5 @@ class Xorb(Base):
     hash: Mapped[str] = mapped_column(String(64))
     key: Mapped[str] = mapped_column(String(255), unique=True)
     nbytes: Mapped[int]
+    data_nbytes: Mapped[int | None]
     expires_at: Mapped[datetime]

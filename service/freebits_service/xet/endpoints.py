@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import tempfile
-from collections.abc import AsyncIterator, Callable
+import threading
+from collections import deque
+from collections.abc import AsyncIterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Literal
 
 import structlog
@@ -31,6 +34,7 @@ from .shards import read_files
 
 TOKEN_S = 3600
 HEARTBEAT_S = 10
+FILES_AT_ONCE = 2  # of a shard: SHA-256 takes one core for each
 _SPOOLED_NBYTES = MIB
 
 tokens = hf_router(REPO_API)
@@ -78,7 +82,7 @@ async def put_shard(request: Request, hub: HubDep, writer: Writer) -> Json:
     with tempfile.SpooledTemporaryFile(_SPOOLED_NBYTES) as shard:
         nbytes = await _receive(request, shard)
         registrars = request.app.state.registrars
-        await asyncio.get_running_loop().run_in_executor(registrars, _register, hub, writer, shard, nbytes, _ignore)
+        await asyncio.get_running_loop().run_in_executor(registrars, _register, hub, writer, shard, nbytes, _Verified())
     return {"result": 1}
 
 
@@ -107,33 +111,43 @@ async def _receive(request: Request, shard: Any) -> int:
     return nbytes
 
 
-def _register(
-    hub: Hub, writer: tuple[Principal, Grant], shard: Any, nbytes: int, progress: Callable[[int], None]
-) -> None:
+def _register(hub: Hub, writer: tuple[Principal, Grant], shard: Any, nbytes: int, verified: _Verified) -> None:
+    """All files of a shard; the first error of one is raised, when those that were begun have ended."""
     caller, grant = writer
-    for file in read_files(shard, nbytes):
-        register(hub, caller, grant.address, file, progress)
+    pool, working = ThreadPoolExecutor(FILES_AT_ONCE, "file"), deque[Future[None]]()
+    try:
+        for file in read_files(shard, nbytes):
+            working.append(pool.submit(register, hub, caller, grant.address, file, verified.add))
+            if len(working) > FILES_AT_ONCE:
+                working.popleft().result()
+        while working:
+            working.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
-def _ignore(_done: int) -> None:
-    pass
+class _Verified:
+    """Bytes that were verified, by several threads."""
+
+    def __init__(self) -> None:
+        self.nbytes = 0
+        self._lock = threading.Lock()
+
+    def add(self, nbytes: int) -> None:
+        with self._lock:
+            self.nbytes += nbytes
 
 
 async def _progress(
     request: Request, hub: Hub, writer: tuple[Principal, Grant], shard: Any, nbytes: int
 ) -> AsyncIterator[bytes]:
     """A line every so often, so that nobody takes the hub for dead; the work goes on when nobody listens any more."""
-    done = 0
-
-    def note(more: int) -> None:
-        nonlocal done
-        done = more
-
+    verified = _Verified()
     registrars = request.app.state.registrars
-    working = asyncio.get_running_loop().run_in_executor(registrars, _register, hub, writer, shard, nbytes, note)
+    working = asyncio.get_running_loop().run_in_executor(registrars, _register, hub, writer, shard, nbytes, verified)
     working.add_done_callback(lambda _: shard.close())
     while not working.done():
-        yield _line(type="validating", verified=done, total=0)
+        yield _line(type="validating", verified=verified.nbytes, total=0)
         await asyncio.wait([working], timeout=HEARTBEAT_S)
     try:
         working.result()

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from ..downloads.ranges import ByteRange
 from ..downloads.stream import Piece
+from .chunks import HEADER_NBYTES
 from .layout import FRAME_NBYTES, GeneratedXorb
-from .xorbs import HEADER_NBYTES
 
 
 def frames(xorb: GeneratedXorb, span: ByteRange, data: Iterable[Piece]) -> Iterator[bytes]:

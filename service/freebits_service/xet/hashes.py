@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 from blake3 import blake3
 
+from ..blobs.store import Buffer
+
 HASH_NBYTES = 32
 _HASH = re.compile(r"[0-9a-f]{64}")
 # Constants of the protocol: one key per use, so that a hash of one kind is never one of another.
@@ -28,7 +30,7 @@ def to_hex(raw: bytes) -> str:
     return b"".join(raw[start : start + 8][::-1] for start in range(0, HASH_NBYTES, 8)).hex()
 
 
-def chunk_hash(chunk: bytes) -> bytes:
+def chunk_hash(chunk: Buffer) -> bytes:
     """Hash of a chunk's bytes."""
     return blake3(chunk, key=_DATA_KEY).digest()
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from ..downloads.ranges import ByteRange
 from ..settings import MIB
-from .xorbs import AS_IT_IS, HEADER_NBYTES, MAX_CHUNK_NBYTES
+from .chunks import AS_IT_IS, HEADER_NBYTES, MAX_CHUNK_NBYTES
 
 CHUNK_NBYTES = MAX_CHUNK_NBYTES
 XORB_NBYTES = 64 * MIB  # of the file; what clients fetch in one go

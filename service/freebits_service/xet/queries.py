@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from sqlalchemy import delete, select, update
@@ -11,16 +12,26 @@ from ..clock import now
 from ..models import Blob, RepoBlob, Xorb
 
 
-def keep_xorb(session: Session, user_id: int, xorb_hash: str, key: str, nbytes: int, until: datetime) -> str:
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A xorb in the store. `data_nbytes` of it are chunks that were unpacked; None where they are as they were sent."""
+
+    hash: str
+    key: str
+    nbytes: int
+    data_nbytes: int | None
+
+
+def keep_xorb(session: Session, user_id: int, xorb: Arrived, until: datetime) -> str:
     """Note a xorb of a user, or that one it has already is to be kept for longer; the key of the one that is kept."""
-    kept = extend_xorb(session, user_id, xorb_hash, until)
+    kept = extend_xorb(session, user_id, xorb.hash, until)
     if kept is not None:
         return kept
     # One that has expired and was not collected yet is replaced; its object is an orphan from now on.
-    session.execute(delete(Xorb).where(Xorb.user_id == user_id, Xorb.hash == xorb_hash))
-    session.add(Xorb(user_id=user_id, hash=xorb_hash, key=key, nbytes=nbytes, expires_at=until))
+    session.execute(delete(Xorb).where(Xorb.user_id == user_id, Xorb.hash == xorb.hash))
+    session.add(Xorb(user_id=user_id, **asdict(xorb), expires_at=until))
     session.flush()
-    return key
+    return xorb.key
 
 
 def extend_xorb(session: Session, user_id: int, xorb_hash: str, until: datetime) -> str | None:

@@ -5,8 +5,8 @@
     known      one transaction: the user has uploaded this content, the blob is there    the content can be committed
 
 The bytes go straight into their object while they are verified; until the last step nothing names it, and a crash
-leaves an orphan. One thread unpacks chunks and compares their hashes, another one hashes the whole and writes. Memory
-is bounded by some windows, whatever the size of the file.
+leaves an orphan. One thread reads chunks, or unpacks those that are packed, another one hashes the whole and writes.
+Memory is bounded by some windows, whatever the size of the file.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from ..blobs.keys import new_raw_key, upload_origin
 from ..blobs.store import ObjectNotFound
 from ..context import Hub
 from ..errors import DigestMismatch, InvalidXet
-from ..models import Repo, Xorb
+from ..models import Repo
+from ..models import Xorb as XorbRow
 from ..quotas.operations import check_announced as check_announced_quota
 from ..repos.operations import writable_repo
 from ..uploads.operations import require_room
 from ..uploads.plan import check_announced
 from ..uploads.whole import keep_object, keep_usable
 from . import queries
-from .hashes import chunk_hash, range_hash
-from .shards import Segment, ShardFile
-from .xorbs import Xorb as OpenXorb
+from .shards import ShardFile
+from .xorbs import PackedXorb, UnpackedXorb, Xorb
 
 OPEN_XORBS = 4  # that one file is read from at a time; a file refers to xorbs in the order it was cut
 Progress = Callable[[int], None]
 
 
 def register(hub: Hub, caller: Principal, address: tuple[str, str], file: ShardFile, progress: Progress) -> None:
-    """Keep a file, so that the caller can commit it; `progress` is told how many bytes are done.
+    """Keep a file, so that the caller can commit it; `progress` is told of bytes as they are done.
 
     Raises InvalidXet, DigestMismatch, TooLarge, QuotaExceeded, StorageFull, and what access raises.
     """
@@ -77,7 +77,6 @@ def _keep(hub: Hub, caller: Principal, repo: Repo, file: ShardFile, upload_id: s
 
 
 def _write(hub: Hub, caller: Principal, file: ShardFile, key: str, progress: Progress) -> None:
-    done = 0
     part_nbytes = hub.store.limits.part_nbytes_for(file.nbytes, hub.settings.part_nbytes)
     with (
         StagedFile(hub.store, key, part_nbytes) as staged,
@@ -85,29 +84,13 @@ def _write(hub: Hub, caller: Principal, file: ShardFile, key: str, progress: Pro
         WrittenBehind(staged) as behind,
     ):
         for segment in file.segments:
-            for chunk in _verified(xorbs.open(segment.xorb), segment):
-                behind.write(chunk)
-                done += len(chunk)
-            progress(done)
+            for piece in xorbs.open(segment.xorb).verified(segment):
+                behind.write(piece)
+            progress(segment.nbytes)
         behind.finish()
         staged.finish()
         if staged.sha256 != file.sha256:
             raise DigestMismatch(f"the chunks make a file of SHA-256 {staged.sha256}, announced was {file.sha256}")
-
-
-def _verified(xorb: OpenXorb, segment: Segment) -> Iterator[bytes]:
-    """The chunks of a segment; raises InvalidXet at its end when they are not those that were meant."""
-    hashes, nbytes = [], 0
-    for chunk in xorb.chunks(segment.first, segment.stop):
-        hashes.append(chunk_hash(chunk))
-        nbytes += len(chunk)
-        if nbytes > segment.nbytes:
-            break
-        yield chunk
-    if nbytes != segment.nbytes or range_hash(hashes) != segment.verification:
-        raise InvalidXet(
-            f"chunks {segment.first} to {segment.stop} of xorb {segment.xorb} are not those that the shard means"
-        )
 
 
 class _Xorbs:
@@ -115,9 +98,9 @@ class _Xorbs:
 
     def __init__(self, hub: Hub, caller: Principal) -> None:
         self._hub, self._user_id = hub, require_user(caller)
-        self._opened: OrderedDict[str, OpenXorb] = OrderedDict()
+        self._opened: OrderedDict[str, Xorb] = OrderedDict()
 
-    def open(self, xorb_hash: str) -> OpenXorb:
+    def open(self, xorb_hash: str) -> Xorb:
         """A xorb; raises InvalidXet for one that this user has not sent, or that is kept no more."""
         if xorb_hash not in self._opened:
             self._opened[xorb_hash] = self._open(xorb_hash)
@@ -126,12 +109,13 @@ class _Xorbs:
         self._opened.move_to_end(xorb_hash)
         return self._opened[xorb_hash]
 
-    def _open(self, xorb_hash: str) -> OpenXorb:
+    def _open(self, xorb_hash: str) -> Xorb:
         with self._hub.db.snapshot() as session:
-            row: Xorb | None = queries.find_xorb(session, self._user_id, xorb_hash)
+            row: XorbRow | None = queries.find_xorb(session, self._user_id, xorb_hash)
         try:
             if row is not None:
-                return OpenXorb(self._hub.store.open(row.key))
+                reader = self._hub.store.open(row.key)
+                return PackedXorb(reader) if row.data_nbytes is None else UnpackedXorb(reader, row.data_nbytes)
         except ObjectNotFound:
             pass
         raise InvalidXet(f"xorb {xorb_hash} was not sent by you, or is not kept any more; upload again")

@@ -19,15 +19,14 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from ..errors import InvalidXet
+from .chunks import MAX_CHUNK_NBYTES, MAX_CHUNKS
 from .hashes import HASH_NBYTES, to_hex
-from .xorbs import MAX_CHUNK_NBYTES
 
 _ENTRY = struct.Struct("<32s4I")
 _TAG = b"HFRepoMetaData" + bytes.fromhex("00556967456a7b815783a5bdd95ccdd14aa9")
 _VERSION = 2
 _VERIFICATION, _METADATA = 1 << 31, 1 << 30
 _END = b"\xff" * HASH_NBYTES
-MAX_CHUNKS = 8 * 1024 + 1  # of a xorb
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +82,7 @@ def _file(shard: BinaryIO, count: int) -> ShardFile:
 
 def _segment(entry: tuple[bytes, int, int, int, int], verification: bytes) -> Segment:
     xorb, _, nbytes, first, stop = entry
-    if not first < stop < MAX_CHUNKS or not 0 < nbytes <= (stop - first) * MAX_CHUNK_NBYTES:
+    if not first < stop <= MAX_CHUNKS or not 0 < nbytes <= (stop - first) * MAX_CHUNK_NBYTES:
         raise InvalidXet(f"a segment of chunks {first} to {stop} with {nbytes} bytes cannot be")
     return Segment(to_hex(xorb), first, stop, nbytes, verification)
 

@@ -19,15 +19,17 @@ from ..hf.bodies import Json
 from ..http_context import HubDep, granted
 from ..metrics import RECEIVED
 from ..routers import hf_router
-from ..uploads.operations import part_presigner
+from ..uploads.operations import part_presigner, require_room
 from ..uploads.plan import PartPlan
 from ..uploads.receive import receive_part
 from . import queries
+from .arriving import UnpackedPart
+from .chunks import MAX_NBYTES
 from .epochs import kept_until
 from .hashes import is_hash
+from .queries import Arrived
 from .requests import Writer, announced_nbytes
 from .schemas import NewXorb
-from .xorbs import MAX_XORB_NBYTES
 
 DIRECT = "xet-xorb"
 DIRECT_S = 3600
@@ -37,31 +39,33 @@ router = hf_router("/xet/{epoch}/v1")
 
 @router.post("/xorbs/{prefix}/{xorb_hash}")
 async def put_xorb(xorb_hash: str, request: Request, hub: HubDep, writer: Writer) -> Json:
-    """Take the chunks of a xorb. They are looked at when a shard refers to them."""
-    plan = PartPlan(0, 0, announced_nbytes(request, MAX_XORB_NBYTES))
+    """Take the chunks of a xorb, and unpack them on the way."""
+    plan = PartPlan(0, 0, announced_nbytes(request, MAX_NBYTES))
     key = new_xorb_key(_checked(xorb_hash))
+    await run_in_threadpool(require_room, hub, plan.nbytes)
     await run_in_threadpool(hub.store.begin, key)
     try:
-        with await run_in_threadpool(hub.store.write_part, key, 0, 0) as part:
+        with UnpackedPart(await run_in_threadpool(hub.store.write_part, key, 0, 0)) as part:
             await receive_part(request.stream(), part, plan, None)
             await asyncio.to_thread(part.finish)
     except BaseException:
         await run_in_threadpool(hub.store.abort, key)
         raise
     await run_in_threadpool(hub.store.finish, key)
-    is_new = await run_in_threadpool(_keep_xorb, hub, writer[0], xorb_hash, key, plan.nbytes)
+    arrived = Arrived(xorb_hash, key, part.nbytes, part.data_nbytes)
+    is_new = await run_in_threadpool(_keep_xorb, hub, writer[0], arrived)
     RECEIVED.inc(plan.nbytes)
     return {"was_inserted": is_new}
 
 
-def _keep_xorb(hub: Hub, caller: Principal, xorb_hash: str, key: str, nbytes: int) -> bool:
+def _keep_xorb(hub: Hub, caller: Principal, arrived: Arrived) -> bool:
     """Whether the object is the one that is kept; another one of the same name may be there already."""
     user_id = require_user(caller)
     # Run again when the same xorb arrived twice at this moment.
-    kept = hub.db.run(lambda session: queries.keep_xorb(session, user_id, xorb_hash, key, nbytes, kept_until()))
-    if kept != key:
-        hub.store.delete(key)
-    return kept == key
+    kept = hub.db.run(lambda session: queries.keep_xorb(session, user_id, arrived, kept_until()))
+    if kept != arrived.key:
+        hub.store.delete(arrived.key)
+    return kept == arrived.key
 
 
 @router.post("/xorb-grants/{prefix}/{xorb_hash}")
@@ -74,8 +78,8 @@ def grant_xorb(
     if presigner is None:
         raise PathNotFound("xorb-grants", prefix)
     _checked(xorb_hash)
-    if body.length > MAX_XORB_NBYTES:
-        raise TooLarge(f"{body.length} bytes, at most {MAX_XORB_NBYTES} are taken", limit=MAX_XORB_NBYTES)
+    if body.length > MAX_NBYTES:
+        raise TooLarge(f"{body.length} bytes, at most {MAX_NBYTES} are taken", limit=MAX_NBYTES)
     if _keep_longer(hub, caller, xorb_hash):
         return JSONResponse({})
     key = new_xorb_key(xorb_hash)
@@ -101,10 +105,10 @@ def commit_xorb(*, prefix: str, xorb_hash: str, grant_id: str, request: Request,
     nbytes = _finished_nbytes(hub, key)
     if not nbytes:
         raise PathNotFound(xorb_hash, prefix)
-    if nbytes > MAX_XORB_NBYTES:
+    if nbytes > MAX_NBYTES:
         hub.store.delete(key)
-        raise TooLarge(f"{nbytes} bytes, at most {MAX_XORB_NBYTES} are taken", limit=MAX_XORB_NBYTES)
-    return {"was_inserted": _keep_xorb(hub, caller, xorb_hash, key, nbytes)}
+        raise TooLarge(f"{nbytes} bytes, at most {MAX_NBYTES} are taken", limit=MAX_NBYTES)
+    return {"was_inserted": _keep_xorb(hub, caller, Arrived(xorb_hash, key, nbytes, None))}
 
 
 def _finished_nbytes(hub: Hub, key: str) -> int:

@@ -1,52 +1,63 @@
-"""Read chunks out of a xorb.
-
-A xorb is chunks one after another, each behind a header of 8 bytes: version (0), length as packed (3 bytes, little
-endian), scheme, length of the chunk (3 bytes). Schemes: 0 as it is, 1 an LZ4 frame, 2 the chunk's bytes sorted by their
-position modulo 4, then an LZ4 frame. Nothing of it is believed before it was checked.
-"""
+"""Read the chunks of xorbs: those that were unpacked when they arrived, and those that went straight to the store."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import Protocol
 
-import lz4.frame
-
-from freebits_codecs import ungroup4
-
-from ..blobs.store import ObjectReader
+from ..blobs.store import Buffer, ObjectReader
 from ..errors import InvalidXet
 from ..settings import MIB
+from .arriving import ENTRY
+from .chunks import HEADER_NBYTES, MAX_CHUNKS, ChunkHeader
+from .hashes import chunk_hash, range_hash
+from .shards import Segment
 
-MAX_XORB_NBYTES = 64 * MIB + 2 * MIB  # of the chunks 64 MiB, and room for headers of incompressible ones
-MAX_CHUNK_NBYTES = 128 * 1024
-_MAX_PACKED_NBYTES = 2 * MAX_CHUNK_NBYTES
-HEADER_NBYTES = 8
 _WINDOW_NBYTES = MIB
-AS_IT_IS, LZ4, GROUPED_LZ4 = 0, 1, 2
 
 
-@dataclass(frozen=True, slots=True)
-class _Header:
-    packed_nbytes: int
-    scheme: int
-    nbytes: int
+class Xorb(Protocol):
+    """Chunks that a user has sent."""
 
-    @classmethod
-    def parse(cls, raw: bytes) -> _Header:
-        header = cls(int.from_bytes(raw[1:4], "little"), raw[4], int.from_bytes(raw[5:8], "little"))
-        if raw[0] != 0 or header.scheme > GROUPED_LZ4:
-            raise InvalidXet(f"a chunk of version {raw[0]} and scheme {header.scheme}; known are 0, and 0 to 2")
-        if not 0 < header.nbytes <= MAX_CHUNK_NBYTES or not 0 < header.packed_nbytes <= _MAX_PACKED_NBYTES:
-            raise InvalidXet(
-                f"a chunk of {header.nbytes} bytes, {header.packed_nbytes} packed; "
-                f"at most {MAX_CHUNK_NBYTES} and {_MAX_PACKED_NBYTES} are taken"
-            )
-        return header
+    def verified(self, segment: Segment) -> Iterator[Buffer]:
+        """The bytes of a segment in pieces; raises InvalidXet, behind the last at the latest, if others were meant."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the object."""
+        ...
 
 
-class Xorb:
-    """The chunks of an object, by their numbers. One window of it is in memory; offsets are found as needed."""
+class UnpackedXorb:
+    """As ``arriving.py`` writes it, with `data_nbytes` of chunks."""
+
+    def __init__(self, reader: ObjectReader, data_nbytes: int) -> None:
+        self._reader = reader
+        entries = reader.read_at(data_nbytes, min(reader.nbytes - data_nbytes, MAX_CHUNKS * ENTRY.size))
+        self._hashes, lengths = [], []
+        for digest, nbytes in ENTRY.iter_unpack(entries):
+            self._hashes.append(digest)
+            lengths.append(nbytes)
+        self._starts = [0]
+        for nbytes in lengths:
+            self._starts.append(self._starts[-1] + nbytes)
+
+    def verified(self, segment: Segment) -> Iterator[bytes]:
+        """The hashes of the chunks are known: nothing is read before they are compared."""
+        if segment.stop > len(self._hashes):
+            raise InvalidXet(f"chunk {segment.stop - 1} of xorb {segment.xorb}, which has {len(self._hashes)}")
+        start, stop = self._starts[segment.first], self._starts[segment.stop]
+        _compare(segment, stop - start, self._hashes[segment.first : segment.stop])
+        for at in range(start, stop, _WINDOW_NBYTES):
+            yield self._reader.read_at(at, min(_WINDOW_NBYTES, stop - at))
+
+    def close(self) -> None:
+        """Let go of the object."""
+        self._reader.close()
+
+
+class PackedXorb:
+    """As the client sent it. One window of it is in memory; offsets are found as needed."""
 
     def __init__(self, reader: ObjectReader) -> None:
         self._reader = reader
@@ -54,22 +65,29 @@ class Xorb:
         self._window = b""
         self._window_at = 0
 
-    def chunks(self, first: int, stop: int) -> Iterator[bytes]:
-        """The chunks ``[first, stop)``; raises InvalidXet."""
-        for number in range(first, stop):
+    def verified(self, segment: Segment) -> Iterator[Buffer]:
+        """A chunk at a time."""
+        hashes, nbytes = [], 0
+        for number in range(segment.first, segment.stop):
             offset, header = self._find(number)
-            yield unpack(self._bytes(offset + HEADER_NBYTES, header.packed_nbytes), header.scheme, header.nbytes)
+            chunk = header.unpack(self._bytes(offset + HEADER_NBYTES, header.packed_nbytes))
+            hashes.append(chunk_hash(chunk))
+            nbytes += len(chunk)
+            if nbytes > segment.nbytes:
+                break
+            yield chunk
+        _compare(segment, nbytes, hashes)
 
     def close(self) -> None:
         """Let go of the object."""
         self._reader.close()
 
-    def _find(self, number: int) -> tuple[int, _Header]:
+    def _find(self, number: int) -> tuple[int, ChunkHeader]:
         """Where a chunk begins, and its header."""
         while True:
             last = len(self._offsets) - 1
             at = min(number, last)
-            header = _Header.parse(self._bytes(self._offsets[at], HEADER_NBYTES))
+            header = ChunkHeader.parse(self._bytes(self._offsets[at], HEADER_NBYTES))
             if at == last:
                 self._offsets.append(self._offsets[at] + HEADER_NBYTES + header.packed_nbytes)
             if at == number:
@@ -85,21 +103,8 @@ class Xorb:
         return self._window[start : start + nbytes]
 
 
-def unpack(packed: bytes, scheme: int, nbytes: int) -> bytes:
-    """A chunk of `nbytes` bytes; raises InvalidXet when there are more or fewer in it."""
-    chunk = packed if scheme == AS_IT_IS else _from_lz4(packed, nbytes)
-    if len(chunk) != nbytes:
-        raise InvalidXet(f"a chunk of {len(chunk)} bytes where {nbytes} were announced")
-    return ungroup4(chunk) if scheme == GROUPED_LZ4 else chunk
-
-
-def _from_lz4(packed: bytes, nbytes: int) -> bytes:
-    unpacker = lz4.frame.LZ4FrameDecompressor()
-    try:
-        # One byte more than announced shows that there are more, and bounds what is allocated for it.
-        chunk: bytes = unpacker.decompress(packed, max_length=nbytes + 1)
-    except RuntimeError as error:
-        raise InvalidXet(f"a chunk is not an LZ4 frame: {error}") from None
-    if len(chunk) == nbytes and not unpacker.eof and unpacker.needs_input:
-        raise InvalidXet("the LZ4 frame of a chunk is cut off")
-    return chunk
+def _compare(segment: Segment, nbytes: int, hashes: list[bytes]) -> None:
+    if nbytes != segment.nbytes or range_hash(hashes) != segment.verification:
+        raise InvalidXet(
+            f"chunks {segment.first} to {segment.stop} of xorb {segment.xorb} are not those that the shard means"
+        )

@@ -25,6 +25,7 @@ from xet_client import (
     altered,
     cut,
     header,
+    pack,
     whole_file,
 )
 
@@ -190,10 +191,9 @@ CHUNK = bytes(1000)
 @pytest.mark.parametrize(
     "data",
     [
-        b"",
         b"\0" * 7,
         header(1000, RAW, 1000),
-        header(1000, RAW, 1000, version=1) + CHUNK,
+        header(1000, RAW, 1000) + CHUNK[1:],
         header(1000, 3, 1000) + CHUNK,
         header(0, RAW, 0),
         header(1000, RAW, 1001) + CHUNK,
@@ -204,20 +204,30 @@ CHUNK = bytes(1000)
             (131_072).to_bytes(3, "little"), (1000).to_bytes(3, "little"), 1
         ),
         MadeXorb([bytes(5000)], [GROUPED_LZ4]).data[:-3],
+        (header(1, RAW, 1) + b"x") * (8 * 1024 + 1),
+        pack(bytes(131_072), LZ4) * (66 * 8 + 1),
     ],
     ids=lambda data: f"{len(data)}-{data[:8].hex()}",
 )
-def test_malformed_xorbs(xet: Xet, data: bytes) -> None:
+def test_malformed_xorbs(xet: Xet, hub: Hub, data: bytes) -> None:
     """What a xorb says of itself is checked before it is used; an LZ4 frame gets no more room than it announced."""
-    name = "b" * 64
-    assert xet.post(f"/v1/xorbs/default/{name}", data).status_code == 200
-    file = whole_file(CHUNK)
-    shard = MadeShard([file]).data.replace(bytes.fromhex(file.segments[0].xorb.name)[:8][::-1], b"\xbb" * 8)
-    for start in (8, 16, 24):
-        shard = shard.replace(bytes.fromhex(file.segments[0].xorb.name)[start : start + 8][::-1], b"\xbb" * 8)
-    reply = xet.post("/v1/shards", shard)
-    assert reply.status_code == 400, reply.text
-    assert reply.json()["code"] == "INVALID_XET"
+    reply = xet.post(f"/v1/xorbs/default/{'b' * 64}", data)
+    assert (reply.status_code, reply.json()["code"]) == (400, "INVALID_XET"), reply.text
+    assert not any(found.name.startswith(f"{BLOBS}xorb/") for found in hub.store.list(BLOBS))
+    assert not list(hub.store.list_staged())
+
+
+@pytest.mark.parametrize("footer", [b"", b"XETBLOB\0" + bytes(100), header(1000, RAW, 1000, version=1) + CHUNK])
+@pytest.mark.parametrize("chunks", [0, 1])
+def test_chunks_that_are_not_there(xet: Xet, chunks: int, footer: bytes) -> None:
+    """A shard may not name more than there are; what comes behind the chunks, as older clients send it, is none."""
+    xorb = MadeXorb([CHUNK] * chunks)
+    assert xet.post(f"/v1/xorbs/default/{xorb.name}", xorb.data + footer).status_code == 200
+    last = xet.register(MadeFile([MadeSegment(xorb, 0, chunks + 1, nbytes=1000 * chunks + 1000)]))
+    assert last["type"] == "error"
+    assert f"which has {chunks}" in last["message"]
+    if chunks:
+        assert xet.register(MadeFile([MadeSegment(xorb, 0, chunks)])) == {"type": "result"}
 
 
 @pytest.mark.parametrize(
