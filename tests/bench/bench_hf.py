@@ -23,6 +23,7 @@ from data import benchmark_file
 from hf_command import FILES, Client, make_folder
 from limited_link import Link, limited_link
 from machine import machine_line
+from page_cache import fill_page_cache
 from plainest_hub import plainest_hub
 from running_hub import RunningHub, running_hub
 
@@ -52,6 +53,7 @@ def measure(folder: Path, nbytes: int, rounds: int, link: Link) -> Times:
     """Seconds at the plainest server and at the hub, by what is done."""
     files = folder / "files"
     digests = make_folder(files, nbytes)
+    fill_page_cache(folder)
     lfs = Client(LFS_CLIENT, folder / "lfs", link.client)
     xet = Client(XET_CLIENT, folder / "xet", link.client)
     found: Times = {}
@@ -67,6 +69,7 @@ def measure(folder: Path, nbytes: int, rounds: int, link: Link) -> Times:
             sunk_s = lfs.seconds(plain, "upload", "bench/files", str(files))
             written_s = lfs.seconds(writing, "upload", "bench/files", str(files))
             sunk_by_xet_s = xet.seconds(plain, "upload", "bench/files", str(files))
+            written_by_xet_s = xet.seconds(writing, "upload", "bench/files", str(files))
             # Other bytes each time, or the hub would know them.
             for path in files.iterdir():
                 with path.open("r+b") as file:
@@ -81,6 +84,7 @@ def measure(folder: Path, nbytes: int, rounds: int, link: Link) -> Times:
                     file.write(f"{number:04}xet".encode())
             took = xet.seconds(url, "upload", by_xet, str(files))
             note("upload by Xet, beside one that forgets it", sunk_by_xet_s, took)
+            note("upload by Xet, beside one that writes it", written_by_xet_s, took)
             note("upload by Xet, beside LFS to one that forgets it", sunk_s, took)
             note("upload by Xet, beside LFS to one that writes it", written_s, took)
             digests.update({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files.iterdir()})

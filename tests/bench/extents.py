@@ -89,9 +89,7 @@ def _torch_tensors(whole: bytes, archive: bytes) -> Iterator[Extent]:
 def _storages(archive: bytes, base: int) -> Iterator[Extent]:
     loaded = torch.load(io.BytesIO(archive), weights_only=True, map_location="cpu")
     taken: set[int] = set()
-    for tensor in {
-        tensor.untyped_storage().data_ptr(): tensor for tensor in _tensors_within(loaded)
-    }.values():
+    for tensor in {tensor.untyped_storage().data_ptr(): tensor for tensor in _tensors_within(loaded)}.values():
         raw = bytes(tensor.untyped_storage())
         if len(raw) >= 64:  # shorter ones cannot be told from chance, nor do they matter
             start = archive.index(raw)

@@ -21,9 +21,7 @@ class PieceWorkers:
     Pieces stay where they are: only names and sizes go through the pipes, so a step is timed from here.
     """
 
-    def __init__(
-        self, path: Path, pieces: Sequence[slice], make_peers: MakePeers, reused_copies: int
-    ) -> None:
+    def __init__(self, path: Path, pieces: Sequence[slice], make_peers: MakePeers, reused_copies: int) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipes: list[Connection] = []
         self._processes = []

@@ -1,7 +1,7 @@
 """The plainest server that `hf upload` and `hf download` work against: a sink for LFS and Xet, files by the kernel.
 
-It checks nothing, hashes nothing and knows one user; files come from one folder. What is uploaded it forgets, or writes
-to a file whose bytes the kernel may keep in memory for as long as it likes. What a hub does beyond that is what a
+It checks nothing, hashes nothing and knows one user; files come from one folder. What is uploaded it forgets, or keeps
+in files, whose bytes the kernel may have in memory for as long as it likes. What a hub does beyond that is what a
 comparison with it shows.
 """
 
@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -69,7 +69,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _sink(self) -> None:
         """Read a body, and forget or write it."""
         left, window = int(self.headers["Content-Length"]), memoryview(bytearray(SINK_NBYTES))
-        with open(os.devnull, "wb") if self.kept is None else tempfile.TemporaryFile(dir=self.kept) as file:
+        # Kept until the folder goes: memory for a file is cheap where one was just deleted, and a hub deletes nothing.
+        with open(os.devnull, "wb") if self.kept is None else NamedTemporaryFile(dir=self.kept, delete=False) as file:
             while left:
                 received = self.rfile.readinto(window[: min(left, SINK_NBYTES)])  # type: ignore[attr-defined]
                 file.write(window[:received])

@@ -100,9 +100,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "tree_entry": ("page_id", "path", "blob_id"),
     "tree": ("id", "repo_id", "digest"),
     "tree_span": ("tree_id", "first_path", "page_id"),
-    "commit": (
-        *("id", "repo_id", "digest", "parent_id", "tree_id", "author", "message", "description", "created_at"),
-    ),
+    "commit": (*("id", "repo_id", "digest", "parent_id", "tree_id", "author", "message", "description", "created_at"),),
     "ref": ("id", "repo_id", "kind", "name", "commit_id"),
     "job": (
         *("id", "key", "queue", "blob_id", "state", "attempt", "failures", "not_before", "progress_nbytes"),

@@ -40,9 +40,7 @@ class Throttle:
         except OSError:
             writer.close()
             return
-        await asyncio.gather(
-            _pass_on(reader, there_writer, self._up), _pass_on(there_reader, writer, self._down)
-        )
+        await asyncio.gather(_pass_on(reader, there_writer, self._up), _pass_on(there_reader, writer, self._down))
 
 
 async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, bucket: TokenBucket) -> None:
