@@ -36,7 +36,7 @@ from .samples.operations import Samples
 from .settings import Settings
 
 READER_THREADS = 16  # each has a window at work beside what `read_ahead_nbytes` counts
-REGISTRAR_THREADS = 4  # they unpack and hash what arrives by Xet, each with some MiB at hand
+REGISTRAR_THREADS = 4  # they make files of what arrived by Xet, each two at once, with some MiB at hand
 WRITER_THREADS = 32  # they wait for disks and stores, so their number has nothing to do with that of the cores
 OBSERVING_CONNECTIONS = 3  # two that readiness asks through, one for samples
 

@@ -16,7 +16,6 @@ from freebits_codecs.container.ending import (
     parse_index,
 )
 from freebits_codecs.container.records import (
-    CHUNK,
     DIGESTED,
     HEADER_NBYTES,
     INDEXED,
@@ -78,8 +77,7 @@ def _read_index(source: RangeSource, header: Header, footer: Footer) -> NDArray[
 def _read_only_chunk(source: RangeSource, header: Header) -> Contents:
     head = bytes(source.read_at(HEADER_NBYTES, min(RECORD_NBYTES, source.nbytes - HEADER_NBYTES)))
     record = Record.parse(head, HEADER_NBYTES, header.chunk_nbytes, 0)
-    if record.kind != CHUNK:
-        raise CorruptContainer("record kind", found=record.kind, expected=CHUNK, chunk=0)
+    record.require_chunk(0)
     stop = HEADER_NBYTES + RECORD_NBYTES + record.stored_nbytes
     end = stop + ending_nbytes(header.ending, 1)
     if source.nbytes < end:

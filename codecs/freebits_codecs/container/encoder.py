@@ -17,7 +17,6 @@ from freebits_codecs.container import frames
 from freebits_codecs.container.decoder import inflate
 from freebits_codecs.container.packing import WORTH_TRYING, WORTH_TRYING_NBYTES, Form, Packer, Packing
 from freebits_codecs.container.records import (
-    ADAPTIVE_VERSION,
     BARE,
     CHUNK,
     DIGESTED,
@@ -45,14 +44,17 @@ class RecordEncoder:
         self.threads = threads
         self._extents = extents
         self._packer = Packer()
-        self._version = FIRST_VERSION
-        self._is_one_chunk = False
+        self._is_one_chunk = self._has_header_plane = False
 
     def header(self, form: int, *, has_digest: bool) -> Header:
-        """What the container begins with; known when the first bytes are encoded."""
+        """What the container begins with; known when the first bytes are encoded.
+
+        Its version is the lowest that has all the container uses: adaptive planes are in files of one chunk only, and
+        these have a short ending, which is newer.
+        """
         if self._is_one_chunk:
             return Header(self.chunk_nbytes, form, TERSE_VERSION, DIGESTED if has_digest else BARE)
-        return Header(self.chunk_nbytes, form, self._version)
+        return Header(self.chunk_nbytes, form, TERSE_VERSION if self._has_header_plane else FIRST_VERSION)
 
     def is_whole_file(self, offset: int, nbytes: int) -> bool:
         """Whether `nbytes` that lie at `offset` are a file of one chunk: shorter ones come at a file's end only."""
@@ -80,8 +82,8 @@ class RecordEncoder:
             plans = {int(chunk): self._plan(window, int(chunk), int(weak[chunk])) for chunk in hopeful}
             _repack(memoryview(sink)[start:], stored, window, plans, self.threads)
             sink.length = start + int(stored.sum(dtype=np.int64)) + RECORD_NBYTES * stored.size
-            if offset == 0:
-                self._version = _version_of(memoryview(sink)[start:][: RECORD_NBYTES + int(stored[0])])
+            if offset == 0 and not self._is_one_chunk:
+                self._has_header_plane = _has_header_plane(memoryview(sink)[start:][: RECORD_NBYTES + int(stored[0])])
         return stored
 
     def _enough(self, stored: NDArray[np.uint32], offset: int, nbytes: int) -> NDArray[np.float64]:
@@ -168,15 +170,10 @@ def _repack(
         at += len(record)
 
 
-def _version_of(record: memoryview) -> int:
-    """The lowest format version that has what a file's first record uses; those behind it use nothing newer."""
+def _has_header_plane(record: memoryview) -> bool:
+    """Whether a file's first record has one: they are made for zstd to pack them, and nowhere else."""
     head = Record.parse(record[:RECORD_NBYTES], 0, _core.MAX_CHUNK_NBYTES, 0)
     if not head.flags & ZSTD_FLAG:
-        return FIRST_VERSION  # what newer versions have is only made for zstd to pack it or what is beside it
+        return False
     payload = frames.parse_payload(inflate(record[RECORD_NBYTES:], head.nbytes, 0))
-    codecs = {plane.codec for frame in payload.frames for plane in frame.planes}
-    return max(_VERSIONS.get(codec, FIRST_VERSION) for codec in codecs)
-
-
-_VERSIONS = {frames.ADAPTIVE: ADAPTIVE_VERSION, frames.HEADER: TERSE_VERSION}
-"""That first had a plane codec."""
+    return payload.frames[0].planes[0].codec == frames.HEADER

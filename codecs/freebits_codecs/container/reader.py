@@ -12,7 +12,7 @@ from typing import Protocol
 from freebits_codecs import _core
 from freebits_codecs.container.contents import read_contents
 from freebits_codecs.container.decoder import decode_batch
-from freebits_codecs.container.records import CHUNK, HEADER_NBYTES, PLAIN, RECORD_NBYTES, Header, Record
+from freebits_codecs.container.records import HEADER_NBYTES, PLAIN, RECORD_NBYTES, Header, Record
 from freebits_codecs.errors import CorruptContainer, TruncatedContainer
 
 
@@ -154,8 +154,7 @@ class ContainerReader:
 
     def _record(self, data: memoryview, offset: int, chunk: int) -> Record:
         record = Record.parse(data[:RECORD_NBYTES], offset, self.chunk_nbytes, chunk)
-        if record.kind != CHUNK:
-            raise CorruptContainer("record kind", found=record.kind, expected=CHUNK, chunk=chunk)
+        record.require_chunk(chunk)
         start, stop = self.stored_range(chunk)
         for what, found, expected in (
             ("stored length", record.stored_nbytes, stop - start - RECORD_NBYTES),

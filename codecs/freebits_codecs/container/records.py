@@ -23,8 +23,8 @@ MAGIC = b"\x89FBIT\r\n\x1a"
 VERSION = 3
 """The newest; a container has the lowest that has all it uses."""
 
-FIRST_VERSION, ADAPTIVE_VERSION, TERSE_VERSION = 1, 2, 3
-"""The last one has header planes, and shorter endings than INDEXED."""
+FIRST_VERSION, TERSE_VERSION = 1, 3
+"""The latter has header planes, and shorter endings than INDEXED. Adaptive planes, of 2, come with such endings now."""
 
 MEDIA_TYPE = "application/vnd.freebits"
 SYMMETRIC_MEDIA_TYPE = "application/vnd.freebits.symmetric"
@@ -146,6 +146,11 @@ class Record:
         if kind == CHUNK:
             _check_chunk(record, chunk_nbytes, chunk)
         return record
+
+    def require_chunk(self, chunk: int) -> None:
+        """Raises CorruptContainer for an index where this chunk has to be."""
+        if self.kind != CHUNK:
+            raise CorruptContainer("record kind", found=self.kind, expected=CHUNK, chunk=chunk)
 
     def check_crc(self, header_and_payload: bytes | memoryview, chunk: int | None) -> None:
         view = memoryview(header_and_payload)

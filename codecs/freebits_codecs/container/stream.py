@@ -73,8 +73,8 @@ class StreamDecoder:
         at = self.stored_nbytes
         head = self._take(RECORD_NBYTES, "record header")
         record = Record.parse(head, at, header.chunk_nbytes, len(self._stored))
-        if header.ending != INDEXED and record.kind != CHUNK:
-            raise CorruptContainer("record kind", found=record.kind, expected=CHUNK, chunk=0)
+        if header.ending != INDEXED:
+            record.require_chunk(0)
         return record, head
 
     def _check_order(self, header: Header, record: Record) -> None:

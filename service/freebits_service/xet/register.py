@@ -14,7 +14,7 @@ from __future__ import annotations
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from sqlalchemy.orm import Session
 
@@ -114,8 +114,11 @@ class _Xorbs:
             row: XorbRow | None = queries.find_xorb(session, self._user_id, xorb_hash)
         try:
             if row is not None:
-                reader = self._hub.store.open(row.key)
-                return PackedXorb(reader) if row.data_nbytes is None else UnpackedXorb(reader, row.data_nbytes)
+                with ExitStack() as undo:
+                    reader = undo.enter_context(self._hub.store.open(row.key))
+                    xorb = PackedXorb(reader) if row.data_nbytes is None else UnpackedXorb(reader, row.data_nbytes)
+                    undo.pop_all()
+                return xorb
         except ObjectNotFound:
             pass
         raise InvalidXet(f"xorb {xorb_hash} was not sent by you, or is not kept any more; upload again")
