@@ -127,6 +127,20 @@ def test_several_files_in_a_shard(xet: Xet) -> None:
     assert xet.user.commit("admin/m", *lines).status_code == 200
 
 
+def test_the_same_file_twice_in_a_shard(xet: Xet, hub: Hub) -> None:
+    """Both are made at once; one object is kept, and a wrong file beside them is told of all the same."""
+    file = whole_file(CONTENT)
+    xet.send(file.segments[0].xorb)
+    assert xet.register(file, file, file) == {"type": "result"}
+    assert xet.user.commit("admin/m", lfs_line("model.bin", CONTENT)).status_code == 200
+    assert sum(hf_digest(CONTENT) in found.name for found in hub.store.list(BLOBS)) == 1
+    assert not list(hub.store.list_staged())
+    wrong = altered(whole_file(CONTENT[1:]), verification=b"\1" * 32)
+    xet.send(wrong.segments[0].xorb)
+    assert xet.register(wrong, file)["type"] == "error"
+    assert not list(hub.store.list_staged())
+
+
 def test_global_deduplication_is_not_offered(xet: Xet) -> None:
     """404 is the protocol's word for it."""
     reply = xet.user.http.get(f"{xet.path}/v1/chunks/default/{'a' * 64}")
