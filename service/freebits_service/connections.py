@@ -33,6 +33,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from . import metrics
 from .http_errors import STATUS
 from .settings import MIB, Settings
+from .socket_bodies import Lanes, SocketBody
 
 CUT_OFF = Counter(
     "freebits_connections_cut_off",
@@ -74,6 +75,7 @@ class ConnectionWatch:
         self.settings = settings
         self._connections: set[GuardedHttp] = set()
         self._per_address: Count[str] = Count()
+        self.lanes = Lanes()
         self._timer: asyncio.TimerHandle | None = None
 
     def admit(self, connection: GuardedHttp, loop: asyncio.AbstractEventLoop) -> bool:
@@ -108,6 +110,7 @@ class GuardedHttp(HttpToolsProtocol):
     _header_since: float | None = None  # when the header that is not whole yet began
     _header_nbytes = _block_nbytes = 0  # seen of a header that is not whole; of the names and values of a request
     _in_body = False
+    _socket_body: SocketBody | None = None
     _window_since = 0.0
     _window_nbytes = 0
     _unsent = (0, 0.0)  # bytes that wait to be taken, and since when that number is the same
@@ -134,6 +137,8 @@ class GuardedHttp(HttpToolsProtocol):
             self.transport.close()
             return
         self._window_nbytes += len(data)
+        if self._socket_body is not None:
+            data = self._socket_body.received(data)
         super().data_received(data)
         if self._in_body or self.transport.is_closing() or (self.cycle and not self.cycle.response_complete):
             return
@@ -169,6 +174,7 @@ class GuardedHttp(HttpToolsProtocol):
         self._in_body = True
         self._window_since, self._window_nbytes = time.monotonic(), 0
         super().on_headers_complete()
+        self._socket_body = SocketBody.of(self, self.watch.lanes)
 
     def on_body(self, body: bytes) -> None:
         """What uvicorn does, without copying what arrived twice where nothing waits before it.
@@ -176,6 +182,8 @@ class GuardedHttp(HttpToolsProtocol):
         Where something does, it is extended in place: a body may come in chunks of a byte.
         """
         cycle = self.cycle
+        if self._socket_body is not None:
+            self._socket_body.parsed(len(body))
         if cycle.response_complete:
             return
         if not cycle.body:
@@ -190,7 +198,7 @@ class GuardedHttp(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The body is whole; where it came to its end after the answer, the connection goes on."""
-        self._in_body, self._linger = False, None
+        self._in_body, self._linger, self._socket_body = False, None, None
         super().on_message_complete()
 
     def on_response_complete(self) -> None:

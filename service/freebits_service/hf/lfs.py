@@ -7,7 +7,7 @@ then no commit can name the content.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
@@ -30,6 +30,7 @@ from ..quotas.queries import holds
 from ..repos.operations import readable_repo, writable_repo
 from ..routers import hf_router
 from ..uploads import completion, operations
+from ..uploads.body import Body
 from ..uploads.endpoints import take_part
 from ..uploads.plan import check_part_length
 from .addresses import REPO_FILES, Kind, base_of
@@ -160,7 +161,7 @@ async def put_part(number: int, request: Request, hub: HubDep, granted: GrantedU
     found = await run_in_threadpool(operations.find, hub, granted.caller, *granted.address)
     plan = operations.plan_receiving(found, number)
     check_part_length(plan, request.headers.get("content-length"))
-    await take_part(hub, found, plan, request.stream(), in_order=True)
+    await take_part(hub, found, plan, Body(request), in_order=True)
     return Response(headers={"ETag": f'"{found.row.id}-{number}"'})
 
 
@@ -168,38 +169,14 @@ async def put_part(number: int, request: Request, hub: HubDep, granted: GrantedU
 async def put_whole(request: Request, hub: HubDep, granted: GrantedUpload) -> Response:
     """Take a whole object, of any length, part by part as it arrives, and verify it."""
     found = await run_in_threadpool(operations.find, hub, granted.caller, *granted.address)
-    body = _Cut(request.stream())
+    body = Body(request)
     for number in range(found.part_count):
         plan = operations.plan_receiving(found, number)
-        await take_part(hub, found, plan, body.take(plan.nbytes), in_order=True)
+        await take_part(hub, found, plan, body, in_order=True, is_all=False)
     if await body.is_more():
         raise PartMismatch(f"the object has {found.row.nbytes} bytes, more arrived", nbytes=found.row.nbytes)
     await run_in_threadpool(completion.complete, hub, granted.caller, *granted.address)
     return Response(headers={"ETag": f'"{found.row.sha256}"'})
-
-
-class _Cut:
-    """Cuts a body where parts end, wherever chunks do."""
-
-    def __init__(self, body: AsyncIterator[bytes]) -> None:
-        self._body = body
-        self._rest = b""
-
-    async def take(self, nbytes: int) -> AsyncIterator[bytes]:
-        """The next `nbytes` bytes, fewer when the body ends before."""
-        while nbytes and await self.is_more():
-            chunk, self._rest = self._rest[:nbytes], self._rest[nbytes:]
-            nbytes -= len(chunk)
-            yield chunk
-
-    async def is_more(self) -> bool:
-        """Whether the body goes on; waits for it."""
-        while not self._rest:
-            chunk = await anext(self._body, None)
-            if chunk is None:
-                return False
-            self._rest = chunk
-        return True
 
 
 @transfers.post("/uploads/{upload_id}/complete")

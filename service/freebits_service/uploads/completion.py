@@ -103,8 +103,10 @@ def _check_as_sent(hub: Hub, found: FoundUpload) -> None:
 def _damaged_parts(hub: Hub, found: FoundUpload) -> list[int]:
     """After a power cut a part may be counted whose bytes never reached the disk; of some it cannot be told."""
     damaged = []
+    with hub.db.snapshot() as session:
+        parts = queries.received_parts(session, found.row.id)
     with hub.store.open(found.row.staging) as reader:
-        for part in found.parts:
+        for part in parts:
             if not part.sha256:
                 continue
             start = part.number * found.row.part_nbytes

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import Header, Request, Response
@@ -18,6 +17,7 @@ from ..names import is_sha256
 from ..routers import API_PREFIX, rest_router
 from ..schemas import NewUpload, Part, PartUrls, Upload
 from . import completion, operations, staging
+from .body import Body
 from .in_order import IN_ORDER
 from .plan import PartPlan, check_part_length, parse_numbers
 from .receive import receive_checked, receive_part
@@ -87,7 +87,7 @@ async def put_part(
     found = await run_in_threadpool(operations.find, hub, caller, namespace, name, upload_id)
     plan = operations.plan_receiving(found, number)
     check_part_length(plan, content_length)
-    received = await take_part(hub, found, plan, request.stream(), x_part_sha256)
+    received = await take_part(hub, found, plan, Body(request), x_part_sha256)
     return Part(number=plan.number, nbytes=plan.nbytes, sha256=received)
 
 
@@ -95,10 +95,11 @@ async def take_part(
     hub: Hub,
     found: FoundUpload,
     plan: PartPlan,
-    body: AsyncIterator[bytes],
+    body: Body,
     sha256: str | None = None,
     *,
     in_order: bool = False,
+    is_all: bool = True,
 ) -> str:
     """Store one part as it arrives, and count it; its SHA-256. Raises PartMismatch, StorageFull, UploadNotFound.
 
@@ -112,10 +113,10 @@ async def take_part(
     ):
         try:
             if turn.digest is not None:
-                await receive_part(body, writer, plan, turn.digest)
+                await receive_part(body, writer, plan, turn.digest, is_all=is_all)
                 received = ""
             else:
-                received = await receive_checked(body, writer, plan, sha256)
+                received = await receive_checked(body, writer, plan, sha256, is_all=is_all)
         except ObjectNotFound:
             raise UploadNotFound(found.row.id) from None  # it was completed while this part arrived once more
         if turn.digest is None:

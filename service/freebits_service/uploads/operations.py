@@ -56,7 +56,7 @@ def begin(
         row = _new_row(hub, caller, repo, body, upload_id, key, part_nbytes or hub.settings.part_nbytes)
         queries.add_upload(session, row)
         record_upload(session, caller, "upload.begin", repo, row)
-        return FoundUpload(repo, row, ())
+        return FoundUpload(repo, row)
 
     return _describe(hub, hub.db.run(add), ()), not known
 
@@ -68,7 +68,7 @@ def find(hub: Hub, caller: Principal, namespace: str, name: str, upload_id: str)
         row = queries.find_upload(session, repo.id, require_user(caller), upload_id)
         if row is None:
             raise UploadNotFound(upload_id[:64])
-        return FoundUpload(repo, row, tuple(queries.received_parts(session, upload_id)))
+        return FoundUpload(repo, row)
 
 
 def describe(hub: Hub, caller: Principal, namespace: str, name: str, upload_id: str) -> schemas.Upload:

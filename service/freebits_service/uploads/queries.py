@@ -37,6 +37,12 @@ def received_parts(session: Session, upload_id: str) -> Sequence[UploadPart]:
     return session.scalars(statement.order_by(UploadPart.number)).all()
 
 
+def part_numbers(session: Session, upload_id: str) -> Sequence[int]:
+    """Those of the parts that are there."""
+    statement = select(UploadPart.number).where(UploadPart.upload_id == upload_id)
+    return session.scalars(statement.order_by(UploadPart.number)).all()
+
+
 def put_part(session: Session, upload_id: str, number: int, nbytes: int, sha256: str, expires_at: datetime) -> bool:
     """Note a received part and that the upload lives; False when the upload does not receive any more."""
     statement = (

@@ -1,19 +1,20 @@
 """Take the bytes of one part from the network into the store.
 
-Chunks arrive in pieces of some 70 kB; they are gathered to 1 MiB, hashed and written in a thread while the
-next ones arrive, at most one batch in flight. That is the fastest of the ways measured, and bounds memory to
-about 2 MiB.
+Chunks arrive in short pieces; they are gathered to 1 MiB, hashed and written in a thread. Where the server lets it,
+that thread goes on with what waits in the socket (``socket_bodies.py``); otherwise the next ones arrive meanwhile, at
+most one batch in flight. Memory is bounded to some 2 MiB.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import Sequence
 
 from ..blobs.store import Buffer, PartWriter
 from ..errors import PartMismatch
 from ..settings import MIB
+from .body import Body
 from .in_order import Hash
 from .plan import PartPlan
 
@@ -27,7 +28,7 @@ class _Sink:
         self._writer = writer
         self._digest = digest
 
-    def take(self, buffers: list[Buffer]) -> None:
+    def take(self, buffers: Sequence[Buffer]) -> None:
         """Hash and write one batch; raises StorageFull."""
         if self._digest is not None:
             for buffer in buffers:
@@ -36,56 +37,58 @@ class _Sink:
 
 
 async def receive_checked(
-    body: AsyncIterator[bytes], writer: PartWriter, plan: PartPlan, expected_sha256: str | None
+    body: Body, writer: PartWriter, plan: PartPlan, expected_sha256: str | None, *, is_all: bool = True
 ) -> str:
-    """Write the body as one part; returns its SHA-256. Raises what `receive_part` raises, and for a wrong digest."""
+    """Write a part; returns its SHA-256. Raises what `receive_part` raises, and PartMismatch for a wrong digest."""
     digest = hashlib.sha256()
-    await receive_part(body, writer, plan, digest)
+    await receive_part(body, writer, plan, digest, is_all=is_all)
     return _check_digest(plan, digest.hexdigest(), expected_sha256)
 
 
-async def receive_part(body: AsyncIterator[bytes], writer: PartWriter, plan: PartPlan, digest: Hash | None) -> None:
-    """Write the body as one part, and into `digest` if there is one.
+async def receive_part(
+    body: Body, writer: PartWriter, plan: PartPlan, digest: Hash | None, *, is_all: bool = True
+) -> None:
+    """Write the next bytes of the body, or all of it, as one part, and into `digest` if there is one.
 
-    Raises PartMismatch when it has another length than announced, StorageFull. Whatever is raised, the part does not
-    count; its place in the staging area may hold some of its bytes, to be overwritten.
+    Raises PartMismatch when there are fewer than announced, or more where it was to be all, and what the writer raises.
+    Whatever is raised, the part does not count; its place in the staging area may hold some of its bytes, to be
+    overwritten.
     """
     sink = _Sink(writer, digest)
-    in_flight: asyncio.Task[None] | None = None
+    in_flight: asyncio.Task[int] | None = None
+    left = plan.nbytes
     try:
-        async for batch in _batches(body, plan):
+        while left:
+            batch = await body.gather(BATCH_NBYTES, left)
+            if not batch:
+                raise _mismatch(plan, str(plan.nbytes - left))
+            left -= sum(map(len, batch))
             if in_flight is not None:
-                await in_flight
-            in_flight = asyncio.create_task(asyncio.to_thread(sink.take, batch))
+                await asyncio.shield(in_flight)
+            waiting = body.in_socket()
+            if waiting is None:
+                in_flight = asyncio.create_task(_take(sink, batch))
+            else:
+                in_flight = waiting.pass_on(batch, sink.take, left)
+                left -= await asyncio.shield(in_flight)
         if in_flight is not None:
-            await in_flight
+            await asyncio.shield(in_flight)
     finally:
         if in_flight is not None and not in_flight.done():
             # The thread uses the writer, which the caller closes as soon as we return.
             await asyncio.wait([in_flight])
+    if is_all and await body.is_more():
+        raise _mismatch(plan, f"more than {plan.nbytes}")
 
 
-async def _batches(body: AsyncIterator[bytes], plan: PartPlan) -> AsyncIterator[list[Buffer]]:
-    batch: list[Buffer] = []
-    gathered = received = 0
-    async for chunk in body:
-        batch.append(chunk)
-        gathered += len(chunk)
-        received += len(chunk)
-        if received > plan.nbytes:
-            break
-        if gathered >= BATCH_NBYTES:
-            yield batch
-            batch, gathered = [], 0
-    if received != plan.nbytes:
-        found = f"more than {plan.nbytes}" if received > plan.nbytes else str(received)
-        raise PartMismatch(
-            f"part {plan.number} has {plan.nbytes} bytes, {found} arrived",
-            number=plan.number,
-            nbytes=plan.nbytes,
-        )
-    if batch:
-        yield batch
+async def _take(sink: _Sink, batch: Sequence[Buffer]) -> int:
+    await asyncio.to_thread(sink.take, batch)
+    return 0
+
+
+def _mismatch(plan: PartPlan, found: str) -> PartMismatch:
+    message = f"part {plan.number} has {plan.nbytes} bytes, {found} arrived"
+    return PartMismatch(message, number=plan.number, nbytes=plan.nbytes)
 
 
 def _check_digest(plan: PartPlan, found: str, expected: str | None) -> str:

@@ -13,18 +13,17 @@ from ..blobs.keys import new_container_key, new_raw_key, upload_origin
 from ..blobs.store import ObjectNotFound, PartWriter, Presigner
 from ..context import Hub
 from ..errors import PartsMissing, UploadNotFound
-from ..models import Repo, Upload, UploadPart
+from ..models import Repo, Upload
 from . import queries
 from .plan import PartPlan, part_count, plan_part
 
 
 @dataclass(frozen=True, slots=True)
 class FoundUpload:
-    """An upload as it was when looked up, with the parts that this hub has received."""
+    """An upload as it was when looked up. Its parts are asked for where needed: there may be ten thousand."""
 
     repo: Repo
     row: Upload
-    parts: tuple[UploadPart, ...]
 
     @property
     def part_count(self) -> int:
@@ -58,7 +57,8 @@ def received(hub: Hub, found: FoundUpload) -> Sequence[int]:
         begin_again(hub, found)
         return ()
     if sizes is None:
-        return [part.number for part in found.parts]
+        with hub.db.snapshot() as session:
+            return queries.part_numbers(session, row.id)
     return [
         number
         for number in range(found.part_count)

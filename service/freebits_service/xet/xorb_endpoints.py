@@ -19,6 +19,7 @@ from ..hf.bodies import Json
 from ..http_context import HubDep, granted
 from ..metrics import RECEIVED
 from ..routers import hf_router
+from ..uploads.body import Body
 from ..uploads.operations import part_presigner, require_room
 from ..uploads.plan import PartPlan
 from ..uploads.receive import receive_part
@@ -46,7 +47,7 @@ async def put_xorb(xorb_hash: str, request: Request, hub: HubDep, writer: Writer
     await run_in_threadpool(hub.store.begin, key)
     try:
         with UnpackedPart(await run_in_threadpool(hub.store.write_part, key, 0, 0)) as part:
-            await receive_part(request.stream(), part, plan, None)
+            await receive_part(Body(request), part, plan, None)
             await asyncio.to_thread(part.finish)
     except BaseException:
         await run_in_threadpool(hub.store.abort, key)
