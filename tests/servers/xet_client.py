@@ -6,6 +6,7 @@ Uploads: makes xorbs and shards. Downloads: reads files as they are described to
 from __future__ import annotations
 
 import hashlib
+import json
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ from urllib.parse import urlsplit
 import httpx
 import lz4.frame
 from blake3 import blake3
-from hf_client import HfClient
+from hf_client import HfClient, lfs_line
 
 DATA_KEY = bytes.fromhex("6697f5775b9550de3135cbaca597181c9de421109beb2b58b4d0b04b93adf229")
 VERIFICATION_KEY = bytes.fromhex("7f1857d6ce56ed66127ff913e7a5c3f3a4cd26d5b5db49e64124987f28fb94c3")
@@ -146,6 +147,46 @@ def altered(file: MadeFile, **changes: object) -> MadeFile:
     """The file with its first segment changed."""
     first, *rest = file.segments
     return replace(file, segments=[replace(first, **changes), *rest])  # type: ignore[arg-type]
+
+
+@dataclass
+class XetWriter:
+    """A client with a token to upload to one repo."""
+
+    user: HfClient
+    repo: str
+
+    def __post_init__(self) -> None:
+        reply = self.user.get(f"/api/models/{self.repo}/xet-write-token/main")
+        assert reply.status_code == 200, reply.text
+        body = reply.json()
+        assert reply.headers["x-xet-access-token"] == body["accessToken"]
+        assert reply.headers["x-xet-token-expiration"] == str(body["exp"])
+        assert reply.headers["x-xet-cas-url"] == body["casUrl"]
+        self.path, self.token = urlsplit(body["casUrl"]).path, body["accessToken"]
+
+    def post(self, path: str, content: bytes) -> httpx.Response:
+        """POST to the address for uploads."""
+        headers = {"Authorization": f"Bearer {self.token}"}
+        return self.user.http.post(self.path + path, content=content, headers=headers)
+
+    def send(self, *xorbs: MadeXorb) -> None:
+        """Send xorbs."""
+        for xorb in xorbs:
+            assert self.post(f"/v1/xorbs/default/{xorb.name}", xorb.data).status_code == 200
+
+    def register(self, *files: MadeFile) -> dict[str, Any]:
+        """Send a shard; the last line of the answer."""
+        reply = self.post("/v2/shards", MadeShard(files).data)
+        assert reply.status_code == 200, reply.text
+        last: dict[str, Any] = json.loads(reply.text.splitlines()[-1])
+        return last
+
+    def push(self, file: MadeFile, path: str = "model.bin") -> httpx.Response:
+        """Send a file with its xorbs, and commit it."""
+        self.send(*{segment.xorb.name: segment.xorb for segment in file.segments}.values())
+        assert self.register(file) == {"type": "result"}
+        return self.user.commit(self.repo, lfs_line(path, file.content))
 
 
 def unpacked_chunks(xorb: bytes) -> list[bytes]:

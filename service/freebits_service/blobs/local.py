@@ -4,22 +4,30 @@ An object in progress is one sparse file; each part is written at its offset, so
 finishing copies nothing: fsync, rename into place, fsync of the folder. A reader holds the file open, so it
 reads on after the object was deleted; a writer that holds it open is refused once the object is finished.
 
-    blobs/...            objects, by key
-    staging/<key>        objects in progress; each ``/`` of the key is a ``%``
+    blobs/...            objects, by key; with ``.joined`` those that are made of others (``local_joined.py``)
+    staging/<key>        objects in progress, or on their way out; each ``/`` of the key is a ``%``
 """
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Collection, Iterator
+import shutil
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
+import structlog
+
+from .local_joined import SUFFIX, JoinedReader, describe_joined, remove_joined, write_joined
 from .local_parts import LocalPartWriter, OpenParts, storage_full_translated
-from .store import Limits, ObjectNotFound, StagedObject, StoredObject
+from .store import Limits, ObjectNotFound, Range, StagedObject, StoredObject
 
 STAGING = "staging"
+
+log = structlog.get_logger()
 
 
 class LocalReader:
@@ -73,6 +81,7 @@ class LocalBlobStore:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._open_parts = OpenParts()
+        self.can_join = True
         with storage_full_translated():
             (root / STAGING).mkdir(parents=True, exist_ok=True)
 
@@ -106,6 +115,24 @@ class LocalBlobStore:
             _fsync(path.parent)
             _fsync(path.parent.parent)
 
+    def join(self, key: str, ranges: Sequence[Range]) -> bool:
+        """Hard links to what they lie in, where the file system has them."""
+        staged, folder = self._staged(key), self._joined(key)
+        try:
+            write_joined(staged, self._root, ranges)
+            _fsync(staged)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            staged.replace(folder)
+        except OSError as error:
+            shutil.rmtree(staged, ignore_errors=True)
+            if error.errno != errno.ENOENT:
+                self.can_join = False  # no hard links here; they would be missed again each time
+                log.warning("objects are copied, for they cannot be joined", error=str(error))
+            return False
+        _fsync(folder.parent)
+        _fsync(folder.parent.parent)
+        return True
+
     def reopen(self, key: str, new_key: str, part_nbytes: int, without: Collection[int] = ()) -> None:
         """Move the file back."""
         try:
@@ -114,37 +141,49 @@ class LocalBlobStore:
             raise ObjectNotFound(key) from None
 
     def abort(self, key: str) -> None:
-        """Remove the staged file."""
-        self._staged(key).unlink(missing_ok=True)
+        """Remove the staged file, or what is left of a joined object."""
+        staged = self._staged(key)
+        if staged.is_dir():
+            shutil.rmtree(staged, ignore_errors=True)
+        else:
+            staged.unlink(missing_ok=True)
 
-    def open(self, key: str) -> LocalReader:
+    def open(self, key: str) -> LocalReader | JoinedReader:
         """Open the file of an object."""
-        return LocalReader(self._root / key, key)
+        try:
+            return LocalReader(self._root / key, key)
+        except ObjectNotFound:
+            return JoinedReader(self._joined(key), key)
 
     def stat(self, key: str) -> StoredObject:
         """Size and age of the file."""
         try:
             return _describe(self._root / key, key)
         except (FileNotFoundError, NotADirectoryError):
-            raise ObjectNotFound(key) from None
+            return describe_joined(self._joined(key), key)
 
     def delete(self, key: str) -> None:
         """Remove the file; whoever has it open reads on."""
         (self._root / key).unlink(missing_ok=True)
+        remove_joined(self._joined(key), self._staged(key))
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
         """Walk the folder that `prefix` names, a folder at a time."""
         start = self._root / prefix.rpartition("/")[0]
-        for folder, _, files in os.walk(start):
-            for name in files:
+        for folder, folders, files in os.walk(start):
+            joined = [name for name in folders if name.endswith(SUFFIX)]
+            folders[:] = [name for name in folders if not name.endswith(SUFFIX)]
+            for name in (*files, *(name.removesuffix(SUFFIX) for name in joined)):
                 key = (Path(folder) / name).relative_to(self._root).as_posix()
                 if key.startswith(prefix):
-                    yield from _describe_if_there(Path(folder) / name, key)
+                    with suppress(ObjectNotFound):  # it went away between being listed and being looked at
+                        yield self.stat(key)
 
     def list_staged(self) -> Iterator[StagedObject]:
         """The staged files; `modified_at` is when one was last written to."""
         for entry in os.scandir(self._root / STAGING):
-            for found in _describe_if_there(Path(entry.path), entry.name.replace("%", "/")):
+            with suppress(FileNotFoundError):
+                found = _describe(Path(entry.path), entry.name.replace("%", "/"))
                 yield StagedObject(found.name, found.modified_at)
 
     def free_nbytes(self) -> int:
@@ -156,6 +195,9 @@ class LocalBlobStore:
         """Look at the folder; an OSError says what is wrong with it."""
         os.stat(self._root / STAGING)
 
+    def _joined(self, key: str) -> Path:
+        return self._root / f"{key}{SUFFIX}"
+
     def _staged(self, key: str) -> Path:
         return self._root / STAGING / key.replace("/", "%")
 
@@ -163,14 +205,6 @@ class LocalBlobStore:
 def _describe(path: Path, name: str) -> StoredObject:
     status = path.stat()
     return StoredObject(name, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
-
-
-def _describe_if_there(path: Path, name: str) -> Iterator[StoredObject]:
-    """One object, or none when it went away between being listed and being looked at."""
-    try:
-        yield _describe(path, name)
-    except FileNotFoundError:
-        return
 
 
 def _fsync(path: Path) -> None:

@@ -15,7 +15,8 @@ _WRITER = {"write": "write", "finish": "finish_part"}
 # Method -> name of the operation. What is not here passes unmeasured: listings take as long as their reader, and
 # questions that only look at the settings take no time.
 _STORE = {
-    name: name for name in ("begin", "open", "staged_parts", "finish", "reopen", "abort", "stat", "delete", "check")
+    name: name
+    for name in ("begin", "open", "staged_parts", "finish", "join", "reopen", "abort", "stat", "delete", "check")
 }
 _OPENED: Mapping[str, Mapping[str, str]] = {"open": _READER, "write_part": _WRITER}
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Self
 
 from ..clock import now
-from .store import Buffer, Limits, ObjectNotFound, StagedObject, StoredObject
+from .store import Buffer, Limits, ObjectNotFound, Range, StagedObject, StoredObject
 
 
 @dataclass(slots=True)
@@ -77,6 +77,7 @@ class MemoryBlobStore:
 
     limits = Limits()
     presigner = None
+    can_join = False
     is_exclusive = True
 
     def __init__(self) -> None:
@@ -104,6 +105,10 @@ class MemoryBlobStore:
                 self._objects[key] = bytes(staged.content), now()
             elif key not in self._objects:
                 raise ObjectNotFound(key)
+
+    def join(self, key: str, ranges: Sequence[Range]) -> bool:
+        """Not here."""
+        return False
 
     def reopen(self, key: str, new_key: str, part_nbytes: int, without: Collection[int] = ()) -> None:
         """Stage the object's bytes again."""

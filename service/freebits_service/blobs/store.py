@@ -50,6 +50,15 @@ class StagedObject:
 
 
 @dataclass(frozen=True, slots=True)
+class Range:
+    """Bytes ``[start, stop)`` of the object `key`."""
+
+    key: str
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """What a store takes: the least size of all parts but the last, how many, and the largest object, bytes."""
 
@@ -127,6 +136,8 @@ class BlobStore(Protocol):
     """Objects under keys, which ``blobs/keys.py`` makes."""
 
     limits: Limits
+    can_join: bool
+    """Whether `join` is worth an attempt."""
     is_exclusive: bool
     """Whether this process is the only one that writes to what is staged here."""
 
@@ -155,6 +166,12 @@ class BlobStore(Protocol):
 
         Finishing again, with nothing staged and the object there, is success. Raises ObjectNotFound when
         neither is there.
+        """
+        ...
+
+    def join(self, key: str, ranges: Sequence[Range]) -> bool:
+        """Make ranges of finished objects the object `key`, durably and at once, without copying; what they lie in may
+        be deleted afterwards. False where the store cannot, or one of them is gone: then nothing has happened.
         """
         ...
 

@@ -4,13 +4,15 @@
     verify     each segment by the hash over its chunks' hashes, the whole by its SHA-256
     known      one transaction: the user has uploaded this content, the blob is there    the content can be committed
 
-The bytes go straight into their object while they are verified; until the last step nothing names it, and a crash
-leaves an orphan. One thread reads chunks, or unpacks those that are packed, another one hashes the whole and writes.
+Where the store can, a file is made of the xorbs' own objects, and nothing is written a second time. Otherwise the bytes
+go into an object of their own while they are verified: one thread reads chunks, or unpacks those that are packed,
+another one hashes the whole and writes. Until the last step nothing names the object, and a crash leaves an orphan.
 Memory is bounded by some windows, whatever the size of the file.
 """
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -23,13 +25,14 @@ from ..accounts.principal import Principal, require_user
 from ..blobs.behind import WrittenBehind
 from ..blobs.files import StagedFile
 from ..blobs.keys import new_raw_key, upload_origin
-from ..blobs.store import ObjectNotFound
+from ..blobs.store import ObjectNotFound, ObjectReader, Range
 from ..context import Hub
 from ..errors import DigestMismatch, InvalidXet
 from ..models import Repo
 from ..models import Xorb as XorbRow
 from ..quotas.operations import check_announced as check_announced_quota
 from ..repos.operations import writable_repo
+from ..settings import MIB
 from ..uploads.operations import require_room
 from ..uploads.plan import check_announced
 from ..uploads.whole import keep_object, keep_usable
@@ -38,6 +41,8 @@ from .shards import ShardFile
 from .xorbs import PackedXorb, UnpackedXorb, Xorb
 
 OPEN_XORBS = 4  # that one file is read from at a time; a file refers to xorbs in the order it was cut
+LEAST_JOINED_NBYTES = MIB  # of a segment, on the average: reading across many short ones is slow
+MOST_LINKED = 1.25  # bytes that a joined file keeps alive, of its own: a xorb may hold ends of several files
 Progress = Callable[[int], None]
 
 
@@ -58,13 +63,9 @@ def register(hub: Hub, caller: Principal, address: tuple[str, str], file: ShardF
     require_room(hub, file.nbytes)
     upload_id = secrets.token_hex(16)
     key = new_raw_key(file.sha256, upload_origin(upload_id))
-    hub.store.begin(key)
-    try:
-        _write(hub, caller, file, key, progress)
-    except BaseException:
-        hub.store.abort(key)
-        raise
-    hub.store.finish(key)
+    with _xorbs(hub, caller) as xorbs:
+        if not _join(hub, xorbs, file, key, progress):
+            _copy(hub, xorbs, file, key, progress)
     _keep(hub, caller, repo, file, upload_id, key)
 
 
@@ -76,21 +77,42 @@ def _keep(hub: Hub, caller: Principal, repo: Repo, file: ShardFile, upload_id: s
         hub.store.delete(key)
 
 
-def _write(hub: Hub, caller: Principal, file: ShardFile, key: str, progress: Progress) -> None:
-    part_nbytes = hub.store.limits.part_nbytes_for(file.nbytes, hub.settings.part_nbytes)
-    with (
-        StagedFile(hub.store, key, part_nbytes) as staged,
-        _xorbs(hub, caller) as xorbs,
-        WrittenBehind(staged) as behind,
-    ):
-        for segment in file.segments:
-            for piece in xorbs.open(segment.xorb).verified(segment):
-                behind.write(piece)
-            progress(segment.nbytes)
-        behind.finish()
-        staged.finish()
-        if staged.sha256 != file.sha256:
-            raise DigestMismatch(f"the chunks make a file of SHA-256 {staged.sha256}, announced was {file.sha256}")
+def _join(hub: Hub, xorbs: _Xorbs, file: ShardFile, key: str, progress: Progress) -> bool:
+    """Verify a file, and have the store make it of the xorbs as they lie there; False where that is not to be had."""
+    places = xorbs.places(file) if hub.store.can_join else None
+    if places is None:
+        return False
+    digest = hashlib.sha256()
+    for segment in file.segments:
+        for piece in xorbs.open(segment.xorb).verified(segment):
+            digest.update(piece)
+        progress(segment.nbytes)
+    _check(file, digest.hexdigest())
+    return hub.store.join(key, places)
+
+
+def _copy(hub: Hub, xorbs: _Xorbs, file: ShardFile, key: str, progress: Progress) -> None:
+    """Verify a file while it is put together."""
+    hub.store.begin(key)
+    try:
+        part_nbytes = hub.store.limits.part_nbytes_for(file.nbytes, hub.settings.part_nbytes)
+        with StagedFile(hub.store, key, part_nbytes) as staged, WrittenBehind(staged) as behind:
+            for segment in file.segments:
+                for piece in xorbs.open(segment.xorb).verified(segment):
+                    behind.write(piece)
+                progress(segment.nbytes)
+            behind.finish()
+            staged.finish()
+            _check(file, staged.sha256)
+    except BaseException:
+        hub.store.abort(key)
+        raise
+    hub.store.finish(key)
+
+
+def _check(file: ShardFile, found: str) -> None:
+    if found != file.sha256:
+        raise DigestMismatch(f"the chunks make a file of SHA-256 {found}, announced was {file.sha256}")
 
 
 class _Xorbs:
@@ -109,6 +131,19 @@ class _Xorbs:
         self._opened.move_to_end(xorb_hash)
         return self._opened[xorb_hash]
 
+    def places(self, file: ShardFile) -> list[Range] | None:
+        """Where a file's segments lie; None unless these are long and most of what their objects hold, and unpacked."""
+        places, linked = [], {}
+        for segment in file.segments:
+            xorb = self.open(segment.xorb)
+            place = xorb.place(segment)
+            if place is None:
+                return None
+            places.append(place)
+            linked[segment.xorb] = xorb.nbytes
+        is_in_few = len(places) * LEAST_JOINED_NBYTES <= file.nbytes
+        return places if is_in_few and sum(linked.values()) <= MOST_LINKED * file.nbytes else None
+
     def _open(self, xorb_hash: str) -> Xorb:
         with self._hub.db.snapshot() as session:
             row: XorbRow | None = queries.find_xorb(session, self._user_id, xorb_hash)
@@ -116,7 +151,7 @@ class _Xorbs:
             if row is not None:
                 with ExitStack() as undo:
                     reader = undo.enter_context(self._hub.store.open(row.key))
-                    xorb = PackedXorb(reader) if row.data_nbytes is None else UnpackedXorb(reader, row.data_nbytes)
+                    xorb = _xorb(row, reader)
                     undo.pop_all()
                 return xorb
         except ObjectNotFound:
@@ -127,6 +162,10 @@ class _Xorbs:
         """Let go of all."""
         for xorb in self._opened.values():
             xorb.close()
+
+
+def _xorb(row: XorbRow, reader: ObjectReader) -> Xorb:
+    return PackedXorb(reader) if row.data_nbytes is None else UnpackedXorb(row.key, reader, row.data_nbytes)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from ..blobs.store import Buffer, ObjectReader
+from ..blobs.store import Buffer, ObjectReader, Range
 from ..errors import InvalidXet
 from ..settings import MIB
 from .arriving import ENTRY
@@ -17,10 +17,16 @@ _WINDOW_NBYTES = MIB
 
 
 class Xorb(Protocol):
-    """Chunks that a user has sent."""
+    """Chunks that a user has sent, in an object of `nbytes` bytes."""
+
+    nbytes: int
 
     def verified(self, segment: Segment) -> Iterator[Buffer]:
         """The bytes of a segment in pieces; raises InvalidXet, behind the last at the latest, if others were meant."""
+        ...
+
+    def place(self, segment: Segment) -> Range | None:
+        """Where the bytes of a segment lie as they are, if they do; raises InvalidXet if others were meant."""
         ...
 
     def close(self) -> None:
@@ -31,8 +37,9 @@ class Xorb(Protocol):
 class UnpackedXorb:
     """As ``arriving.py`` writes it, with `data_nbytes` of chunks."""
 
-    def __init__(self, reader: ObjectReader, data_nbytes: int) -> None:
-        self._reader = reader
+    def __init__(self, key: str, reader: ObjectReader, data_nbytes: int) -> None:
+        self._key, self._reader = key, reader
+        self.nbytes = reader.nbytes
         entries = reader.read_at(data_nbytes, min(reader.nbytes - data_nbytes, MAX_CHUNKS * ENTRY.size))
         self._hashes, lengths = [], []
         for digest, nbytes in ENTRY.iter_unpack(entries):
@@ -44,12 +51,17 @@ class UnpackedXorb:
 
     def verified(self, segment: Segment) -> Iterator[bytes]:
         """The hashes of the chunks are known: nothing is read before they are compared."""
+        place = self.place(segment)
+        for at in range(place.start, place.stop, _WINDOW_NBYTES):
+            yield self._reader.read_at(at, min(_WINDOW_NBYTES, place.stop - at))
+
+    def place(self, segment: Segment) -> Range:
+        """Where a segment lies; raises InvalidXet if others were meant."""
         if segment.stop > len(self._hashes):
             raise InvalidXet(f"chunk {segment.stop - 1} of xorb {segment.xorb}, which has {len(self._hashes)}")
         start, stop = self._starts[segment.first], self._starts[segment.stop]
         _compare(segment, stop - start, self._hashes[segment.first : segment.stop])
-        for at in range(start, stop, _WINDOW_NBYTES):
-            yield self._reader.read_at(at, min(_WINDOW_NBYTES, stop - at))
+        return Range(self._key, start, stop)
 
     def close(self) -> None:
         """Let go of the object."""
@@ -61,6 +73,7 @@ class PackedXorb:
 
     def __init__(self, reader: ObjectReader) -> None:
         self._reader = reader
+        self.nbytes = reader.nbytes
         self._offsets = [0]
         self._window = b""
         self._window_at = 0
@@ -81,6 +94,9 @@ class PackedXorb:
     def close(self) -> None:
         """Let go of the object."""
         self._reader.close()
+
+    def place(self, segment: Segment) -> None:
+        """Nowhere: packed."""
 
     def _find(self, number: int) -> tuple[int, ChunkHeader]:
         """Where a chunk begins, and its header."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from hf_client import HfClient, hf_digest
+from xet_client import XetWriter
 
 from freebits_codecs import encode
 
@@ -25,6 +26,13 @@ def new_user(client: Any) -> Callable[[str], HfClient]:
         return HfClient(client.http, client.new_user(name).token)
 
     return make
+
+
+@pytest.fixture
+def xet(hf: HfClient) -> XetWriter:
+    """The admin, with a private repo: what a public one holds everybody may have."""
+    assert hf.create("m", visibility="private").status_code == 200
+    return XetWriter(hf, "admin/m")
 
 
 @pytest.fixture(params=["raw", "encoded"])

@@ -5,11 +5,8 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
-import httpx
 import pytest
 from hf_client import HfClient, file_line, hf_digest, lfs_line
 from sqlalchemy import update
@@ -22,6 +19,7 @@ from xet_client import (
     MadeSegment,
     MadeShard,
     MadeXorb,
+    XetWriter,
     altered,
     cut,
     header,
@@ -40,62 +38,15 @@ from freebits_service.xet import epochs
 CONTENT = random.Random(1).randbytes(150_000) + bytes(200_001)
 
 
-@dataclass
-class Xet:
-    """A client with a token to upload to one repo."""
-
-    user: HfClient
-    repo: str
-
-    def __post_init__(self) -> None:
-        reply = self.user.get(f"/api/models/{self.repo}/xet-write-token/main")
-        assert reply.status_code == 200, reply.text
-        body = reply.json()
-        assert reply.headers["x-xet-access-token"] == body["accessToken"]
-        assert reply.headers["x-xet-token-expiration"] == str(body["exp"])
-        assert reply.headers["x-xet-cas-url"] == body["casUrl"]
-        self.path, self.token = urlsplit(body["casUrl"]).path, body["accessToken"]
-
-    def post(self, path: str, content: bytes) -> httpx.Response:
-        """POST to the address for uploads."""
-        headers = {"Authorization": f"Bearer {self.token}"}
-        return self.user.http.post(self.path + path, content=content, headers=headers)
-
-    def send(self, *xorbs: MadeXorb) -> None:
-        """Send xorbs."""
-        for xorb in xorbs:
-            assert self.post(f"/v1/xorbs/default/{xorb.name}", xorb.data).status_code == 200
-
-    def register(self, *files: MadeFile) -> dict[str, Any]:
-        """Send a shard; the last line of the answer."""
-        reply = self.post("/v2/shards", MadeShard(files).data)
-        assert reply.status_code == 200, reply.text
-        last: dict[str, Any] = json.loads(reply.text.splitlines()[-1])
-        return last
-
-    def push(self, file: MadeFile, path: str = "model.bin") -> httpx.Response:
-        """Send a file with its xorbs, and commit it."""
-        self.send(*{segment.xorb.name: segment.xorb for segment in file.segments}.values())
-        assert self.register(file) == {"type": "result"}
-        return self.user.commit(self.repo, lfs_line(path, file.content))
-
-
 @pytest.fixture
-def xet(hf: HfClient) -> Xet:
-    """The admin, with a private repo: what a public one holds everybody may have."""
-    assert hf.create("m", visibility="private").status_code == 200
-    return Xet(hf, "admin/m")
-
-
-@pytest.fixture
-def thief(new_user: Callable[[str], HfClient]) -> Xet:
+def thief(new_user: Callable[[str], HfClient]) -> XetWriter:
     """Somebody else, with a repo."""
     user = new_user("thief")
     assert user.create("own").status_code == 200
-    return Xet(user, "thief/own")
+    return XetWriter(user, "thief/own")
 
 
-def test_a_file_of_chunks_of_all_schemes(xet: Xet) -> None:
+def test_a_file_of_chunks_of_all_schemes(xet: XetWriter) -> None:
     """It comes out as it was; the same shard again, by the first version of the protocol, changes nothing."""
     file = whole_file(CONTENT)
     assert xet.push(file).status_code == 200
@@ -104,7 +55,7 @@ def test_a_file_of_chunks_of_all_schemes(xet: Xet) -> None:
     assert (again.status_code, again.json()) == (200, {"result": 1})
 
 
-def test_a_file_of_pieces_of_several_xorbs(xet: Xet) -> None:
+def test_a_file_of_pieces_of_several_xorbs(xet: XetWriter) -> None:
     """Out of order, from the middle, the same piece twice, from more xorbs than are kept open."""
     xorbs = [MadeXorb(cut(random.Random(seed).randbytes(300_000), 20_000)) for seed in range(6)]
     order = random.Random(3)
@@ -118,7 +69,7 @@ def test_a_file_of_pieces_of_several_xorbs(xet: Xet) -> None:
     assert xet.user.get("/admin/m/resolve/main/model.bin").content == file.content
 
 
-def test_several_files_in_a_shard(xet: Xet) -> None:
+def test_several_files_in_a_shard(xet: XetWriter) -> None:
     """Each can be committed."""
     files = [whole_file(CONTENT[start:]) for start in (0, 1000, 2000)]
     xet.send(*[file.segments[0].xorb for file in files])
@@ -127,7 +78,7 @@ def test_several_files_in_a_shard(xet: Xet) -> None:
     assert xet.user.commit("admin/m", *lines).status_code == 200
 
 
-def test_the_same_file_twice_in_a_shard(xet: Xet, hub: Hub) -> None:
+def test_the_same_file_twice_in_a_shard(xet: XetWriter, hub: Hub) -> None:
     """Both are made at once; one object is kept, and a wrong file beside them is told of all the same."""
     file = whole_file(CONTENT)
     xet.send(file.segments[0].xorb)
@@ -141,13 +92,13 @@ def test_the_same_file_twice_in_a_shard(xet: Xet, hub: Hub) -> None:
     assert not list(hub.store.list_staged())
 
 
-def test_global_deduplication_is_not_offered(xet: Xet) -> None:
+def test_global_deduplication_is_not_offered(xet: XetWriter) -> None:
     """404 is the protocol's word for it."""
     reply = xet.user.http.get(f"{xet.path}/v1/chunks/default/{'a' * 64}")
     assert (reply.status_code, reply.json()["code"]) == (404, "NOT_FOUND")
 
 
-def test_chunks_of_others_cannot_be_named(xet: Xet, thief: Xet) -> None:
+def test_chunks_of_others_cannot_be_named(xet: XetWriter, thief: XetWriter) -> None:
     """A shard that refers to somebody else's xorb is refused, however much its sender knows of the file."""
     file = whole_file(CONTENT)
     assert xet.push(file).status_code == 200
@@ -159,7 +110,7 @@ def test_chunks_of_others_cannot_be_named(xet: Xet, thief: Xet) -> None:
     assert thief.register(file) == {"type": "result"}
 
 
-def test_tokens_are_for_one_repo_and_for_uploads(xet: Xet, thief: Xet) -> None:
+def test_tokens_are_for_one_repo_and_for_uploads(xet: XetWriter, thief: XetWriter) -> None:
     """Neither the user's token nor one of another purpose opens the address; a repo that is gone takes nothing."""
     file = whole_file(CONTENT)
     for wrong in (xet.user.token, "", "a.b.c"):
@@ -172,7 +123,7 @@ def test_tokens_are_for_one_repo_and_for_uploads(xet: Xet, thief: Xet) -> None:
     assert thief.register(file)["type"] == "error"
 
 
-def test_a_wrong_verification_hash(xet: Xet) -> None:
+def test_a_wrong_verification_hash(xet: XetWriter) -> None:
     """Who only knows the name of a xorb and numbers of chunks does not get further."""
     file = altered(whole_file(CONTENT), verification=b"\1" * 32)
     xet.send(file.segments[0].xorb)
@@ -181,7 +132,7 @@ def test_a_wrong_verification_hash(xet: Xet) -> None:
     assert "not those that the shard means" in last["message"]
 
 
-def test_a_wrong_sha256(xet: Xet) -> None:
+def test_a_wrong_sha256(xet: XetWriter) -> None:
     """The chunks must make the file that was announced."""
     file = MadeFile(whole_file(CONTENT).segments, sha256=hf_digest(b"other"))
     xet.send(file.segments[0].xorb)
@@ -191,7 +142,7 @@ def test_a_wrong_sha256(xet: Xet) -> None:
     assert xet.user.commit("admin/m", lfs_line("wrong.bin", b"other")).status_code == 422
 
 
-def test_a_segment_of_another_length(xet: Xet) -> None:
+def test_a_segment_of_another_length(xet: XetWriter) -> None:
     """Shorter and longer than its chunks."""
     for nbytes in (len(CONTENT) - 1, len(CONTENT) + 1):
         file = altered(whole_file(CONTENT), nbytes=nbytes)
@@ -223,7 +174,7 @@ CHUNK = bytes(1000)
     ],
     ids=lambda data: f"{len(data)}-{data[:8].hex()}",
 )
-def test_malformed_xorbs(xet: Xet, hub: Hub, data: bytes) -> None:
+def test_malformed_xorbs(xet: XetWriter, hub: Hub, data: bytes) -> None:
     """What a xorb says of itself is checked before it is used; an LZ4 frame gets no more room than it announced."""
     reply = xet.post(f"/v1/xorbs/default/{'b' * 64}", data)
     assert (reply.status_code, reply.json()["code"]) == (400, "INVALID_XET"), reply.text
@@ -233,7 +184,7 @@ def test_malformed_xorbs(xet: Xet, hub: Hub, data: bytes) -> None:
 
 @pytest.mark.parametrize("footer", [b"", b"XETBLOB\0" + bytes(100), header(1000, RAW, 1000, version=1) + CHUNK])
 @pytest.mark.parametrize("chunks", [0, 1])
-def test_chunks_that_are_not_there(xet: Xet, chunks: int, footer: bytes) -> None:
+def test_chunks_that_are_not_there(xet: XetWriter, chunks: int, footer: bytes) -> None:
     """A shard may not name more than there are; what comes behind the chunks, as older clients send it, is none."""
     xorb = MadeXorb([CHUNK] * chunks)
     assert xet.post(f"/v1/xorbs/default/{xorb.name}", xorb.data + footer).status_code == 200
@@ -265,7 +216,7 @@ def test_chunks_that_are_not_there(xet: Xet, chunks: int, footer: bytes) -> None
     ],
     ids=lambda shard: f"{len(shard)}-{hf_digest(shard)[:8]}",
 )
-def test_malformed_shards(xet: Xet, shard: bytes) -> None:
+def test_malformed_shards(xet: XetWriter, shard: bytes) -> None:
     """400 with a sentence; no count is believed before so much is there."""
     reply = xet.post("/v1/shards", shard)
     assert (reply.status_code, reply.json()["code"]) == (400, "INVALID_XET"), reply.text
@@ -273,7 +224,7 @@ def test_malformed_shards(xet: Xet, shard: bytes) -> None:
     assert (last["type"], last["retryable"]) == ("error", False)
 
 
-def test_every_flipped_bit_of_a_shard(xet: Xet) -> None:
+def test_every_flipped_bit_of_a_shard(xet: XetWriter) -> None:
     """Is refused, or was of no meaning: never another file."""
     file = whole_file(CHUNK)
     xet.send(file.segments[0].xorb)
@@ -288,7 +239,7 @@ def test_every_flipped_bit_of_a_shard(xet: Xet) -> None:
     assert xet.user.get("/admin/m/resolve/main/x.bin").content == CHUNK
 
 
-def test_bodies_without_end(xet: Xet) -> None:
+def test_bodies_without_end(xet: XetWriter) -> None:
     """A xorb must say how long it is, and not be longer than xorbs are."""
 
     def endless() -> Iterable[bytes]:
@@ -301,7 +252,7 @@ def test_bodies_without_end(xet: Xet) -> None:
     assert xet.user.http.post(name, content=b"x", headers=announced).status_code == 413
 
 
-def test_quotas_hold(xet: Xet, client: Any) -> None:
+def test_quotas_hold(xet: XetWriter, client: Any) -> None:
     """A file that the namespace has no room for is refused before it is put together."""
     limit = client.request("PATCH", "/namespaces/admin/quota", json={"logical_nbytes": 1000})
     assert limit.status_code == 200, limit.text
@@ -312,7 +263,7 @@ def test_quotas_hold(xet: Xet, client: Any) -> None:
     assert "logical bytes" in last["message"]
 
 
-def test_xorbs_go_when_clients_have_forgotten_them(xet: Xet, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_xorbs_go_when_clients_have_forgotten_them(xet: XetWriter, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     """After their epoch and some time; the file stays. In a new epoch the address is another one."""
     file = whole_file(CONTENT)
     assert xet.push(file).status_code == 200
@@ -328,10 +279,10 @@ def test_xorbs_go_when_clients_have_forgotten_them(xet: Xet, hub: Hub, monkeypat
     assert not any(found.name.startswith(f"{BLOBS}xorb/") for found in hub.store.list(BLOBS))
     assert xet.user.get("/admin/m/resolve/main/model.bin").content == CONTENT
     monkeypatch.setattr(epochs.time, "time", lambda: 4e9)
-    assert Xet(xet.user, "admin/m").path != xet.path
+    assert XetWriter(xet.user, "admin/m").path != xet.path
 
 
-def test_xorbs_and_inline_files_in_one_commit(xet: Xet) -> None:
+def test_xorbs_and_inline_files_in_one_commit(xet: XetWriter) -> None:
     """As `hf upload` makes them."""
     file = whole_file(CONTENT)
     xet.send(file.segments[0].xorb)

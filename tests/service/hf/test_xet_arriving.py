@@ -63,7 +63,7 @@ def test_however_it_arrives(xorb: MadeXorb, piece_nbytes: int) -> None:
     assert reader.read_at(0, nbytes) == b"".join(xorb.chunks)
 
 
-@pytest.mark.parametrize("make", [lambda: UnpackedXorb(*stored([XORB.data])), packed])
+@pytest.mark.parametrize("make", [lambda: UnpackedXorb("k", *stored([XORB.data])), packed])
 def test_both_kinds_give_the_same(make) -> None:
     """Every run of chunks; a wrong hash or length is refused, and so are chunks that are not there."""
     xorb: Xorb = make()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, suppress
 from functools import partial
 from typing import Any
@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from ...settings import MIB, Settings
 from ..keys import BLOBS
-from ..store import Limits, ObjectNotFound, StagedObject, StoredObject
+from ..store import Limits, ObjectNotFound, Range, StagedObject, StoredObject
 from .connection import S3Connection, connect
 from .failures import translated, unavailable
 from .multipart import Multiparts, S3PartWriter
@@ -25,6 +25,7 @@ class S3BlobStore:
     """A `BlobStore` in the bucket of the settings."""
 
     limits = Limits(least_part_nbytes=5 * MIB, most_parts=10_000, largest_nbytes=5 << 40)
+    can_join = False
     is_exclusive = False  # other replicas, and clients by presigned URLs
 
     def __init__(self, settings: Settings) -> None:
@@ -59,6 +60,10 @@ class S3BlobStore:
         except ObjectNotFound:
             self._multiparts.forget(key)
             self.stat(key)
+
+    def join(self, key: str, ranges: Sequence[Range]) -> bool:
+        """S3 copies, and no part may be short."""
+        return False
 
     def reopen(self, key: str, new_key: str, part_nbytes: int, without: Collection[int] = ()) -> None:
         """Begin a multipart and copy the parts into it, inside the store."""
