@@ -33,7 +33,7 @@ LEAST_NBYTES = 2 * MIB  # of a body that is worth it
 WINDOW_NBYTES = MIB
 TURN_NBYTES, TURN_S = 16 * MIB, 0.25
 PAUSE_S = 0.001  # for a client that is a little slower than the disk; a slower one gets back to the loop
-THREADS_PER_CORE = 4  # some of them wait for the disk
+THREADS_PER_CORE, MOST_THREADS = 4, 32  # some of them wait for the disk
 
 Take = Callable[[Sequence[Any]], None]
 
@@ -42,9 +42,19 @@ class Lanes:
     """The threads of a server that may read from its sockets, and a window of memory for each."""
 
     def __init__(self) -> None:
-        count = THREADS_PER_CORE * (os.cpu_count() or 1)
-        self.threads = ThreadPoolExecutor(count, "lane")
-        self.windows = [bytearray(WINDOW_NBYTES) for _ in range(count)]
+        self.free = min(THREADS_PER_CORE * (os.cpu_count() or 1), MOST_THREADS)
+        self.threads = ThreadPoolExecutor(self.free, "lane")
+        self._windows: list[bytearray] = []
+
+    def take(self) -> bytearray:
+        """The window of one that is free."""
+        self.free -= 1
+        return self._windows.pop() if self._windows else bytearray(WINDOW_NBYTES)
+
+    def give_back(self, window: bytearray) -> None:
+        """It is free again."""
+        self.free += 1
+        self._windows.append(window)
 
 
 class SocketBody:
@@ -85,7 +95,7 @@ class SocketBody:
         """Whether a thread may go on reading: there is more to come, and nothing between here and the socket."""
         cycle = self._cycle
         is_over = cycle.disconnected or cycle.response_complete or self._connection.transport.is_closing()
-        return not is_over and self._left > 0 and not cycle.body and bool(self._lanes.windows)
+        return not is_over and self._left > 0 and not cycle.body and self._lanes.free > 0
 
     def pass_on(self, batch: Sequence[Any], take: Take, at_most: int) -> asyncio.Task[int]:
         """In a thread, `take` a batch and then what comes out of the socket; how many bytes the latter were.
@@ -94,19 +104,18 @@ class SocketBody:
         """
         connection = self._connection
         connection.flow.pause_reading()  # at once: what the loop read from now on would come in between
-        window = self._lanes.windows.pop()
-        turn = _Turn(connection.transport.get_extra_info("socket").fileno(), window, min(at_most, self._left))
-        return asyncio.create_task(self._run(turn, window, batch, take))
+        turn = _Turn(connection.transport.get_extra_info("socket").fileno(), min(at_most, self._left))
+        return asyncio.create_task(self._run(turn, self._lanes.take(), batch, take))
 
     async def _run(self, turn: _Turn, window: bytearray, batch: Sequence[Any], take: Take) -> int:
         loop, lanes = asyncio.get_running_loop(), self._lanes
         try:
-            await loop.run_in_executor(lanes.threads, turn.run, batch, take)
-            while turn.is_to_go_on and lanes.windows:  # or somebody else may wait for one
-                await loop.run_in_executor(lanes.threads, turn.run, (), take)
+            await loop.run_in_executor(lanes.threads, turn.run, window, batch, take)
+            while turn.is_to_go_on and lanes.free:  # or somebody else may want one
+                await loop.run_in_executor(lanes.threads, turn.run, window, (), take)
         finally:
             turn.close()
-            lanes.windows.append(window)
+            lanes.give_back(window)
             if turn.taken:
                 self._left -= turn.taken
                 self._is_past_parser = True
@@ -125,22 +134,22 @@ class SocketBody:
 class _Turn:
     """A thread's reading from a socket that does not block, of which nobody else reads meanwhile."""
 
-    def __init__(self, fd: int, window: bytearray, at_most: int) -> None:
+    def __init__(self, fd: int, at_most: int) -> None:
         self.taken = 0
         self.is_to_go_on = True
         self._fd = os.dup(fd)  # the loop may close its own, and another connection be given that number
-        self._window = memoryview(window)
         self._at_most = at_most
 
-    def run(self, batch: Sequence[Any], take: Take) -> None:
+    def run(self, window: bytearray, batch: Sequence[Any], take: Take) -> None:
         """For a moment, or until nothing waits; raises what `take` raises."""
+        view = memoryview(window)
         take(batch)
         stop, until, has_paused = min(self._at_most, self.taken + TURN_NBYTES), time.monotonic() + TURN_S, False
         while self.taken < stop and time.monotonic() < until:
-            nbytes = self._fill(self._window[: stop - self.taken])
+            nbytes = self._fill(view[: stop - self.taken])
             if nbytes:
                 self.taken += nbytes
-                take([self._window[:nbytes]])
+                take([view[:nbytes]])
             elif has_paused:
                 break
             else:
