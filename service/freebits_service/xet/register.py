@@ -4,15 +4,14 @@
     verify     each segment by the hash over its chunks' hashes, the whole by its SHA-256
     known      one transaction: the user has uploaded this content, the blob is there    the content can be committed
 
-Where the store can, a file is made of the xorbs' own objects, and nothing is written a second time. Otherwise the bytes
-go into an object of their own while they are verified: one thread reads chunks, or unpacks those that are packed,
-another one hashes the whole and writes. Until the last step nothing names the object, and a crash leaves an orphan.
-Memory is bounded by some windows, whatever the size of the file.
+Where the store can, a file is made of the xorbs' own objects and then verified, and nothing is written a second time.
+Otherwise the bytes go into an object of their own while they are verified: one thread reads chunks, or unpacks those
+that are packed, another one hashes the whole and writes. Until the last step nothing names the object, and a crash
+leaves an orphan. Memory is bounded by some windows, whatever the size of the file.
 """
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -26,6 +25,7 @@ from ..blobs.behind import WrittenBehind
 from ..blobs.files import StagedFile
 from ..blobs.keys import new_raw_key, upload_origin
 from ..blobs.store import ObjectNotFound, ObjectReader, Range
+from ..blobs.verify import check_bytes
 from ..context import Hub
 from ..errors import DigestMismatch, InvalidXet
 from ..models import Repo
@@ -78,17 +78,18 @@ def _keep(hub: Hub, caller: Principal, repo: Repo, file: ShardFile, upload_id: s
 
 
 def _join(hub: Hub, xorbs: _Xorbs, file: ShardFile, key: str, progress: Progress) -> bool:
-    """Verify a file, and have the store make it of the xorbs as they lie there; False where that is not to be had."""
+    """Have the store make a file of the xorbs as they lie there, and verify it; False where that is not to be had."""
     places = xorbs.places(file) if hub.store.can_join else None
-    if places is None:
+    if places is None or not hub.store.join(key, places):
         return False
-    digest = hashlib.sha256()
-    for segment in file.segments:
-        for piece in xorbs.open(segment.xorb).verified(segment):
-            digest.update(piece)
-        progress(segment.nbytes)
-    _check(file, digest.hexdigest())
-    return hub.store.join(key, places)
+    try:
+        with hub.store.open(key) as reader:
+            check_bytes(reader, file.nbytes, file.sha256)
+    except BaseException:
+        hub.store.delete(key)
+        raise
+    progress(file.nbytes)
+    return True
 
 
 def _copy(hub: Hub, xorbs: _Xorbs, file: ShardFile, key: str, progress: Progress) -> None:
@@ -103,16 +104,12 @@ def _copy(hub: Hub, xorbs: _Xorbs, file: ShardFile, key: str, progress: Progress
                 progress(segment.nbytes)
             behind.finish()
             staged.finish()
-            _check(file, staged.sha256)
+            if staged.sha256 != file.sha256:
+                raise DigestMismatch(f"the chunks make a file of SHA-256 {staged.sha256}, announced was {file.sha256}")
     except BaseException:
         hub.store.abort(key)
         raise
     hub.store.finish(key)
-
-
-def _check(file: ShardFile, found: str) -> None:
-    if found != file.sha256:
-        raise DigestMismatch(f"the chunks make a file of SHA-256 {found}, announced was {file.sha256}")
 
 
 class _Xorbs:

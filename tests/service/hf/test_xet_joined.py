@@ -89,7 +89,7 @@ def test_an_object_nobody_names_is_an_orphan(xet: XetWriter, hub: Hub) -> None:
 
 @pytest.mark.parametrize("case", ["wrong digest", "wrong chunks"])
 def test_what_is_not_as_announced_leaves_nothing(xet: XetWriter, hub: Hub, case: str) -> None:
-    """Nothing is joined before all of it is verified."""
+    """Neither an object nor anything staged."""
     segments = two_halves(NOISE).segments
     if case == "wrong digest":
         file = MadeFile(segments, sha256=hf_digest(b"other"))
