@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import random
 import shutil
 from datetime import UTC, datetime, timedelta
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from freebits_service.blobs.keys import new_raw_key
 from freebits_service.blobs.local import LocalBlobStore
 from freebits_service.blobs.store import ObjectNotFound, Range
+from freebits_service.errors import StorageFull
 
 SOURCES = [random.Random(seed).randbytes(1000 + seed) for seed in range(3)]
 KEY = new_raw_key("cd" * 32, "u-2")
@@ -127,4 +130,19 @@ def test_a_damaged_one_is_never_other_bytes(store: LocalBlobStore, harm: str) ->
             link.write_bytes(b"short")
         with pytest.raises((EOFError, ObjectNotFound)):
             reader.read_at(400, 200)
+    store.delete(KEY)
+
+
+def test_a_full_disk_is_told_and_is_no_lack_of_links(store: LocalBlobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is left of the attempt, and the next one is made."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "link", full)
+        with pytest.raises(StorageFull):
+            store.join(KEY, ranges_of([(0, 0, 9)])[0])
+    assert not list(store.list_staged())
+    assert store.join(KEY, ranges_of([(0, 0, 9)])[0])
     store.delete(KEY)

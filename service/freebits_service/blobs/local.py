@@ -17,58 +17,19 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
 
 import structlog
 
+from ..errors import StorageFull
 from .local_joined import SUFFIX, JoinedReader, describe_joined, remove_joined, write_joined
 from .local_parts import LocalPartWriter, OpenParts, storage_full_translated
+from .local_reader import LocalReader
 from .store import Limits, ObjectNotFound, Range, StagedObject, StoredObject
 
 STAGING = "staging"
+NO_LINKS = {errno.EPERM, errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP}  # of a file system without hard links
 
 log = structlog.get_logger()
-
-
-class LocalReader:
-    """A file open for reading at offsets."""
-
-    def __init__(self, path: Path, key: str) -> None:
-        try:
-            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except (FileNotFoundError, NotADirectoryError):
-            raise ObjectNotFound(key) from None
-        self.nbytes = os.fstat(self._fd).st_size
-        self._key = key
-
-    def read_at(self, offset: int, nbytes: int) -> bytes:
-        """Exactly `nbytes` bytes from `offset`; raises EOFError when the object ends before."""
-        data = os.pread(self._fd, nbytes, offset)
-        if len(data) == nbytes:
-            return data
-        return self._read_rest(data, offset, nbytes)
-
-    def _read_rest(self, data: bytes, offset: int, nbytes: int) -> bytes:
-        gathered = bytearray(data)
-        while len(gathered) < nbytes:
-            more = os.pread(self._fd, nbytes - len(gathered), offset + len(gathered))
-            if not more:
-                end = offset + nbytes
-                raise EOFError(f"{self._key!r} ends at {offset + len(gathered)}, wanted bytes up to {end}")
-            gathered += more
-        return bytes(gathered)
-
-    def close(self) -> None:
-        """Close the file; a second time does nothing."""
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            os.close(fd)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 class LocalBlobStore:
@@ -119,14 +80,17 @@ class LocalBlobStore:
         """Hard links to what they lie in, where the file system has them."""
         staged, folder = self._staged(key), self._joined(key)
         try:
-            write_joined(staged, self._root, ranges)
-            _fsync(staged)
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            staged.replace(folder)
-        except OSError as error:
+            with storage_full_translated():
+                write_joined(staged, self._root, ranges)
+                _fsync(staged)
+                folder.parent.mkdir(parents=True, exist_ok=True)
+                staged.replace(folder)
+        except (OSError, StorageFull) as error:
             shutil.rmtree(staged, ignore_errors=True)
-            if error.errno != errno.ENOENT:
-                self.can_join = False  # no hard links here; they would be missed again each time
+            if not isinstance(error, OSError) or error.errno not in {*NO_LINKS, errno.EMLINK, errno.ENOENT}:
+                raise
+            if error.errno in NO_LINKS:
+                self.can_join = False  # they would be missed again each time
                 log.warning("objects are copied, for they cannot be joined", error=str(error))
             return False
         _fsync(folder.parent)

@@ -19,6 +19,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Self
 
+from .local_reader import LocalReader
 from .store import ObjectNotFound, Range, StoredObject
 
 SUFFIX = ".joined"
@@ -41,8 +42,8 @@ def write_joined(folder: Path, root: Path, ranges: Sequence[Range]) -> None:
 
 def describe_joined(folder: Path, key: str) -> StoredObject:
     """Size and age; raises ObjectNotFound."""
-    modified_at = datetime.fromtimestamp(_status(folder, key).st_mtime, UTC)
-    return StoredObject(key, JoinedReader(folder, key).nbytes, modified_at)
+    reader = JoinedReader(folder, key)
+    return StoredObject(key, reader.nbytes, reader.modified_at)
 
 
 def remove_joined(folder: Path, trash: Path) -> None:
@@ -60,6 +61,7 @@ class JoinedReader:
     def __init__(self, folder: Path, key: str) -> None:
         self._folder, self._key = folder, key
         try:
+            self.modified_at = datetime.fromtimestamp(folder.stat().st_mtime, UTC)
             self._ranges: list[tuple[int, int, int]] = json.loads((folder / TABLE).read_bytes())
         except (FileNotFoundError, NotADirectoryError):
             raise ObjectNotFound(key) from None
@@ -75,20 +77,10 @@ class JoinedReader:
         while offset < end:
             stop = min(end, self._starts[number + 1])
             link, start, _ = self._ranges[number]
-            pieces.append(self._read(link, start + offset - self._starts[number], stop - offset))
+            with LocalReader(self._folder / str(link), self._key) as reader:
+                pieces.append(reader.read_at(start + offset - self._starts[number], stop - offset))
             offset, number = stop, number + 1
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-    def _read(self, link: int, offset: int, nbytes: int) -> bytes:
-        try:
-            with (self._folder / str(link)).open("rb", buffering=0) as file:
-                file.seek(offset)
-                data = file.read(nbytes)
-        except (FileNotFoundError, NotADirectoryError):
-            raise ObjectNotFound(self._key) from None
-        if len(data) != nbytes:
-            raise EOFError(f"{self._key!r} lacks bytes: of {nbytes} there are {len(data)}")
-        return data
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -98,10 +90,3 @@ class JoinedReader:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _status(folder: Path, key: str) -> os.stat_result:
-    try:
-        return folder.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        raise ObjectNotFound(key) from None

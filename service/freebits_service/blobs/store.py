@@ -172,6 +172,7 @@ class BlobStore(Protocol):
     def join(self, key: str, ranges: Sequence[Range]) -> bool:
         """Make ranges of finished objects the object `key`, durably and at once, without copying; what they lie in may
         be deleted afterwards. False where the store cannot, or one of them is gone: then nothing has happened.
+        Raises StorageFull.
         """
         ...
 

@@ -15,8 +15,8 @@ import threading
 from collections import OrderedDict
 from pathlib import Path
 
-from ..blobs.local import LocalReader
 from ..blobs.local_parts import storage_full_translated
+from ..blobs.local_reader import LocalReader
 from ..blobs.store import ObjectNotFound
 from ..errors import StorageFull
 

@@ -14,7 +14,7 @@ from typing import Self
 import structlog
 
 from ..blobs.contents import StoredContent
-from ..blobs.local import LocalReader
+from ..blobs.local_reader import LocalReader
 from ..blobs.store import ObjectNotFound
 from ..context import Hub
 from ..downloads.leases import OpenBlobs
