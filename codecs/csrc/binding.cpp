@@ -177,22 +177,40 @@ nb::object decode_payload(nb::handle payload, nb::handle out, const std::string&
     return fault_or_none(fault);
 }
 
-/// Bytes sorted by their position modulo 4, the first ones' first, back in order. The planes of 32-bit integers lie so, but
-/// the highest byte's comes first there.
+/// Bytes sorted by their position modulo 4, the first ones' first. The planes of 32-bit integers lie so, but the highest
+/// byte's comes first there. Of lengths that are no multiple of four the first groups have one byte more.
+struct Groups {
+    static constexpr size_t kCount = 4;
+
+    Groups(uint8_t* grouped, size_t nbytes) : whole(nbytes / kCount), rest(nbytes % kCount) {
+        for (size_t g = 0; g < kCount; grouped += whole + (g < rest), ++g) planes[kCount - 1 - g] = grouped;
+    }
+    /// The last byte of a group, of those that have one more.
+    uint8_t& tail(size_t g) const { return planes[kCount - 1 - g][whole]; }
+
+    const size_t whole, rest;
+    uint8_t* planes[kCount];
+};
+
+nb::object group4(nb::handle data, const std::string& isa) {
+    const BufferView in(data, PyBUF_SIMPLE);
+    const Kernels& kernels = kernels_named(isa);
+    OutputBuffer out(in.nbytes());
+    out.length = in.nbytes();
+    const Groups groups(out.data(), in.nbytes());
+    kernels.split[static_cast<int>(Layout::kInt32)](in.data(), groups.whole, groups.planes);
+    for (size_t g = 0; g < groups.rest; ++g) groups.tail(g) = in.data()[groups.whole * Groups::kCount + g];
+    return nb::steal(out.take());
+}
+
 nb::object ungroup4(nb::handle grouped, const std::string& isa) {
-    constexpr size_t kGroups = 4;
     const BufferView in(grouped, PyBUF_SIMPLE);
     const Kernels& kernels = kernels_named(isa);
     OutputBuffer out(in.nbytes());
     out.length = in.nbytes();
-    const size_t whole = in.nbytes() / kGroups, rest = in.nbytes() % kGroups;
-    const uint8_t *planes[kGroups], *group = in.data();
-    uint8_t* tail = out.data() + whole * kGroups;
-    for (size_t g = 0; g < kGroups; group += whole + (g < rest), ++g) {
-        planes[kGroups - 1 - g] = group;
-        if (g < rest) tail[g] = group[whole];
-    }
-    kernels.join[static_cast<int>(Layout::kInt32)](planes, whole, out.data());
+    const Groups groups(in.data(), in.nbytes());
+    kernels.join[static_cast<int>(Layout::kInt32)](groups.planes, groups.whole, out.data());
+    for (size_t g = 0; g < groups.rest; ++g) out.data()[groups.whole * Groups::kCount + g] = groups.tail(g);
     return nb::steal(out.take());
 }
 
@@ -255,6 +273,7 @@ NB_MODULE(_core, m) {
     m.def("decode_records", &decode_records, "data"_a, "offsets"_a, "out"_a, "out_offsets"_a, "threads"_a = 1,
           "isa"_a = "");
     m.def("decode_payload", &decode_payload, "payload"_a, "out"_a, "isa"_a = "");
+    m.def("group4", &group4, "data"_a, "isa"_a = "");
     m.def("ungroup4", &ungroup4, "grouped"_a, "isa"_a = "");
     m.def("crc32c", &crc32c, "data"_a, "crc"_a = 0, "isa"_a = "");
 }

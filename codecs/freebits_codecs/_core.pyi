@@ -52,7 +52,10 @@ def decode_records(
     """Check the CRC of every record and decode those without the zstd flag into `out`."""
 
 def decode_payload(payload: Buffer, out: Buffer, isa: str = "") -> Fault | None: ...
+def group4(data: Buffer, isa: str = "") -> bytes:
+    """Bytes sorted by their position modulo 4, the first ones' first: the byte grouping of Xet's chunks."""
+
 def ungroup4(grouped: Buffer, isa: str = "") -> bytes:
-    """Bytes sorted by their position modulo 4 back in order: what the byte-grouped chunks of Xet are."""
+    """Those bytes back in order."""
 
 def crc32c(data: Buffer, crc: int = 0, isa: str = "") -> int: ...

@@ -34,6 +34,7 @@ from .routers import API_PREFIX
 from .routes import all_routes
 from .samples.operations import Samples
 from .settings import Settings
+from .xet.packing import Packing
 
 READER_THREADS = 16  # each has a window at work beside what `read_ahead_nbytes` counts
 REGISTRAR_THREADS = 4  # they make files of what arrived by Xet, each two at once, with some MiB at hand
@@ -60,6 +61,7 @@ def create_app(settings: Settings, hub: Hub | None = None) -> FastAPI:
     app.state.oidc_issuer = Issuer(settings) if settings.oidc_issuer else None
     app.state.read_ahead = ReadAheadBudget(settings.read_ahead_nbytes)
     app.state.readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="reader")
+    app.state.packing = Packing(settings.xet_packing_percent)
     app.state.writers = ThreadPoolExecutor(WRITER_THREADS, thread_name_prefix="writer")
     app.state.registrars = ThreadPoolExecutor(REGISTRAR_THREADS, thread_name_prefix="registrar")
     app.state.observing = Database(app.state.hub.settings.sqlalchemy_url, connections=OBSERVING_CONNECTIONS)

@@ -74,6 +74,9 @@ class Settings(BaseSettings):
     xet_downloads_from_nbytes: int = Field(
         64 * MIB, ge=1, description="Hugging Face clients get files of so many bytes and more by Xet, not by plain HTTP"
     )
+    xet_packing_percent: int = Field(
+        25, ge=0, le=100, description="most of the cores that packs downloads by Xet for the way, percent; 0: none"
+    )
 
     upstream: str = Field("", description="hub whose repos are fetched on first use, like https://huggingface.co")
     upstream_token: SecretStr = Field(SecretStr(""), description="token to ask the upstream with (default: none)")

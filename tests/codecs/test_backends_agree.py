@@ -149,12 +149,14 @@ def test_checksum_continues() -> None:
         assert _core.crc32c(data[cut:], _core.crc32c(data[:cut], isa=isa), isa=isa) == google_crc32c.value(data)
 
 
-def test_grouped_bytes_come_back_in_order() -> None:
+def test_bytes_are_grouped_and_come_back_in_order() -> None:
     """Every length modulo 4, around the vectors of the kernels."""
     data = np.random.default_rng(3).bytes(200_000)
     for isa, nbytes in itertools.product(ISAS, [*range(300), *range(65530, 65540), 131072, 199_999]):
         piece = data[:nbytes]
-        assert _core.ungroup4(b"".join(piece[start::4] for start in range(4)), isa=isa) == piece
+        grouped = b"".join(piece[start::4] for start in range(4))
+        assert _core.group4(piece, isa=isa) == grouped
+        assert _core.ungroup4(grouped, isa=isa) == piece
 
 
 PRINT_CONTAINER = (

@@ -54,6 +54,11 @@ class ChunkHeader:
         return ungroup4(chunk) if self.scheme == GROUPED_LZ4 else chunk
 
 
+def chunk_header(scheme: int, packed_nbytes: int, nbytes: int) -> bytes:
+    """The 8 bytes in front of a chunk."""
+    return b"\0" + packed_nbytes.to_bytes(3, "little") + bytes([scheme]) + nbytes.to_bytes(3, "little")
+
+
 def _from_lz4(packed: Buffer, nbytes: int) -> bytes:
     unpacker = lz4.frame.LZ4FrameDecompressor()
     try:

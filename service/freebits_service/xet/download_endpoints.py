@@ -6,7 +6,7 @@ are given only as long as the token's user may read that repo and the repo holds
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Annotated
 
@@ -31,8 +31,9 @@ from ..repos.operations import readable_repo
 from ..routers import hf_router
 from . import queries
 from .epochs import current_epoch
-from .frames import frames
-from .layout import xorb_count, xorb_of
+from .frames import frames, packed_frames
+from .layout import GeneratedXorb, Term, xorb_count, xorb_of
+from .packing import Packer, is_elsewhere
 from .reconstruction import reconstruct
 from .requests import BYTES, Reader
 
@@ -65,12 +66,22 @@ def _private(body: object) -> Response:
     return JSONResponse(body, headers={"Cache-Control": "private, no-store"})
 
 
-def _addresses(request: Request, caller: Principal, grant: Grant, sha256: str) -> Callable[[int], str]:
-    """Gives the address of a xorb by its number. Clients send no token there: it carries a grant for the file."""
+def _addresses(request: Request, caller: Principal, grant: Grant, sha256: str) -> Callable[[Term], str]:
+    """Gives the address of a term's chunks. Clients send no token there: it carries a grant for the file.
+
+    Who may get them packed is sent to where they are all there is, for nobody knows beforehand where they lie then: a
+    range of that is not asked for in earnest, and answered with the whole, as it may be.
+    """
     grants: Grants = request.app.state.grants
     signed, _ = grants.sign(caller, Grant(BYTES, grant.repo, sha256), ADDRESSES_S)
     base = f"{base_of(request)}/xet/{current_epoch()}/v1/files/{sha256}/xorbs"
-    return lambda number: f"{base}/{number}?grant={signed}"
+    is_packed = request.app.state.packing.is_on and is_elsewhere(request.scope)
+
+    def address(term: Term) -> str:
+        chunks = f"/chunks/{term.first}-{term.stop}" if is_packed else ""
+        return f"{base}/{term.number}{chunks}?grant={signed}"
+
+    return address
 
 
 def find_held(hub: Hub, caller: Principal, grant: Grant, sha256: str) -> Blob:
@@ -86,11 +97,31 @@ def find_held(hub: Hub, caller: Principal, grant: Grant, sha256: str) -> Blob:
 @router.get("/v1/files/{sha256}/xorbs/{number}")
 async def get_xorb(sha256: str, number: int, request: Request, hub: HubDep, grant: Annotated[str, Query()]) -> Response:
     """A xorb of a file, whole or one range of it."""
+    find = await _finder(request, hub, grant, sha256)
+    return await look_twice(find, lambda blob: blob, partial(_send, request, hub, number))
+
+
+@router.get("/v1/files/{sha256}/xorbs/{number}/chunks/{first:int}-{stop:int}")
+async def get_chunks(
+    *,
+    sha256: str,
+    number: int,
+    first: int,
+    stop: int,
+    request: Request,
+    hub: HubDep,
+    grant: Annotated[str, Query()],
+) -> Response:
+    """Some chunks of a xorb, packed where that is worth it, so that nobody knows how long they will be."""
+    find = await _finder(request, hub, grant, sha256)
+    return await look_twice(find, lambda blob: blob, partial(_send_chunks, request, hub, number, (first, stop)))
+
+
+async def _finder(request: Request, hub: Hub, grant: str, sha256: str) -> Callable[[], Blob]:
     caller, read = await run_in_threadpool(_granted, request, grant)
     if read.subject != sha256:
         raise PathNotFound(sha256[:64], read.repo)
-    find = partial(find_held, hub, caller, read, sha256)
-    return await look_twice(find, lambda blob: blob, partial(_send, request, hub, number))
+    return partial(find_held, hub, caller, read, sha256)
 
 
 def _granted(request: Request, signed: str) -> tuple[Principal, Grant]:
@@ -102,25 +133,51 @@ def _granted(request: Request, signed: str) -> tuple[Principal, Grant]:
 
 
 async def _send(request: Request, hub: Hub, number: int, blob: Blob) -> Response:
-    answer = represent(blob, Wanted())
-    if not 0 <= number < xorb_count(blob.nbytes):
-        raise PathNotFound(f"xorb {number}", blob.sha256)
-    xorb = xorb_of(blob.nbytes, number)
+    xorb = _xorb_of(blob, number)
     requested = parse_range(request.headers.get("range"), xorb.nbytes)
     span = requested or ByteRange(0, xorb.nbytes)
+    headers = {"Accept-Ranges": "bytes", "Content-Length": str(span.stop - span.start)}
+    if requested is not None:
+        headers["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{xorb.nbytes}"
     data = ByteRange(*xorb.data_range(span.start, span.stop))
+    return await _send_frames(request, hub, blob, data, partial(frames, xorb, span), headers)
+
+
+async def _send_chunks(request: Request, hub: Hub, number: int, chunks: tuple[int, int], blob: Blob) -> Response:
+    xorb, (first, stop) = _xorb_of(blob, number), chunks
+    if not 0 <= first < stop <= xorb.chunk_count:
+        raise PathNotFound(f"chunks {first}-{stop} of xorb {number}", blob.sha256)
+    data = ByteRange(*xorb.data_range(xorb.chunk_offset(first), xorb.chunk_offset(stop)))
+    packer = Packer(request.app.state.packing, request.client.host if request.client else "")
+    make = partial(packed_frames, xorb, first, stop, packer=packer)
+    return await _send_frames(request, hub, blob, data, make, {"Accept-Ranges": "none"})
+
+
+def _xorb_of(blob: Blob, number: int) -> GeneratedXorb:
+    if not 0 <= number < xorb_count(blob.nbytes):
+        raise PathNotFound(f"xorb {number}", blob.sha256)
+    return xorb_of(blob.nbytes, number)
+
+
+async def _send_frames(
+    request: Request,
+    hub: Hub,
+    blob: Blob,
+    data: ByteRange,
+    frame: Callable[[Iterator[Piece]], Iterator[Piece]],
+    headers: Mapping[str, str],
+) -> Response:
+    """What `frame` makes of the bytes `data` of the file."""
+    answer = represent(blob, Wanted())
 
     def make(reader: ObjectReader, pace: Pace) -> Iterator[Piece]:
-        return frames(xorb, span, pieces(reader, blob, answer, data, pace))
+        return frame(pieces(reader, blob, answer, data, pace))
 
     headers = {
-        "Accept-Ranges": "bytes",
+        **headers,
         "Cache-Control": "private, no-store",
-        "Content-Length": str(span.stop - span.start),
         "Content-Type": "application/octet-stream",
         "X-Content-Type-Options": "nosniff",
     }
-    if requested is not None:
-        headers["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{xorb.nbytes}"
-    status = 200 if requested is None else 206
+    status = 206 if "Content-Range" in headers else 200
     return await send_pieces(request, hub, blob, answer, make, status_code=status, headers=headers)

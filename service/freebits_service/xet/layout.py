@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from ..downloads.ranges import ByteRange
 from ..settings import MIB
-from .chunks import AS_IT_IS, HEADER_NBYTES, MAX_CHUNK_NBYTES
+from .chunks import AS_IT_IS, HEADER_NBYTES, MAX_CHUNK_NBYTES, chunk_header
 
 CHUNK_NBYTES = MAX_CHUNK_NBYTES
 XORB_NBYTES = 64 * MIB  # of the file; what clients fetch in one go
@@ -49,8 +49,8 @@ class GeneratedXorb:
 
     def header(self, chunk: int) -> bytes:
         """The 8 bytes in front of a chunk."""
-        nbytes = self.chunks_nbytes(chunk, chunk + 1).to_bytes(3, "little")
-        return b"\0" + nbytes + bytes([AS_IT_IS]) + nbytes
+        nbytes = self.chunks_nbytes(chunk, chunk + 1)
+        return chunk_header(AS_IT_IS, nbytes, nbytes)
 
     def data_range(self, start: int, stop: int) -> tuple[int, int]:
         """Where the bytes of the file begin and end that the bytes ``[start, stop)`` of the xorb hold; maybe none."""

@@ -27,21 +27,21 @@ class Reconstruction:
     terms: tuple[Term, ...]
     skipped_nbytes: int
 
-    def first_version(self, url_of: Callable[[int], str]) -> Json:
-        """As version 1 of the protocol has it; `url_of` gives the address of a xorb by its number."""
+    def first_version(self, url_of: Callable[[Term], str]) -> Json:
+        """As version 1 of the protocol has it; `url_of` gives the address of a term's chunks."""
         fetched = {
             self._name(term): [
-                {"range": _chunks(term), "url": url_of(term.number), "url_range": _bytes(term)},
+                {"range": _chunks(term), "url": url_of(term), "url_range": _bytes(term)},
             ]
             for term in self.terms
         }
         return {**self._terms(), "fetch_info": fetched}
 
-    def second_version(self, url_of: Callable[[int], str]) -> Json:
+    def second_version(self, url_of: Callable[[Term], str]) -> Json:
         """As version 2 has it."""
         fetched = {
             self._name(term): [
-                {"url": url_of(term.number), "ranges": [{"chunks": _chunks(term), "bytes": _bytes(term)}]},
+                {"url": url_of(term), "ranges": [{"chunks": _chunks(term), "bytes": _bytes(term)}]},
             ]
             for term in self.terms
         }

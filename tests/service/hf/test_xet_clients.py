@@ -24,7 +24,12 @@ OLDEST, NEWEST = "0.36.2", "2.4.0"
 CHECKS = Path(__file__).with_name("xet_download_checks.py")
 TOKEN = "admin-token-of-the-tests"
 KEPT = ("PATH", "LANG", "TMPDIR", "SSL_CERT_FILE")
-CONTENT = random.Random(8).randbytes(1 << 20) * 70 + b"the end"  # more than one xorb
+# For the hub, who asks at the second address comes from another one, and so from another machine.
+HERE, ELSEWHERE = "127.0.0.1", "127.0.0.2"
+NOISE = random.Random(8).randbytes(1 << 19)
+FEW = NOISE[::-1].translate(bytes((byte & -byte).bit_length() for byte in range(256)))
+CONTENT = b"".join(bytes(pair) for pair in zip(NOISE, FEW, strict=True)) * 70
+CONTENT += b"the end"  # more than one xorb; every second byte is one of few, as in bfloat16
 START, STOP = 66_000_003, 70_000_011  # across the border of two xorbs
 
 
@@ -34,10 +39,12 @@ class Downloading:
 
     served: Any
 
-    def run(self, client: Path, path: str, home: Path, **variables: str) -> tuple[dict[str, str], list[str]]:
+    def run(
+        self, client: Path, path: str, home: Path, host: str = HERE, **variables: str
+    ) -> tuple[dict[str, str], list[str]]:
         """What a client gets, by the way it came, and the paths of its requests."""
         environment = {name: os.environ[name] for name in KEPT if name in os.environ} | variables
-        environment |= {"HF_ENDPOINT": self.served.url, "HF_TOKEN": TOKEN, "HOME": str(home)}
+        environment |= {"HF_ENDPOINT": f"http://{host}:{self.served.port}", "HF_TOKEN": TOKEN, "HOME": str(home)}
         before = len(self.served.log().splitlines())
         command = [client / "bin" / "python", CHECKS, "admin/m", path, str(START), str(STOP)]
         ran = subprocess.run(
@@ -53,7 +60,7 @@ class Downloading:
 def downloading(make_lasting_process: Callable[..., Any]) -> Downloading:
     """The same hub for all tests."""
     served = make_lasting_process("--xet-downloads-from-nbytes", "100000", "--no-worker")
-    served.flags += ["--part-nbytes", str(32 << 20)]
+    served.flags += ["--part-nbytes", str(32 << 20), "--host", "0.0.0.0"]
     served.start()
     with httpx.Client(base_url=f"{served.url}/api/v1", headers={"Authorization": f"Bearer {TOKEN}"}) as http:
         reply = http.post("/repos", json={"name": "admin/m", "visibility": "private"})
@@ -101,18 +108,39 @@ def test_downloads_by_xet(downloading: Downloading, tmp_path: Path, version: str
         assert [asked for asked in paths if asked.endswith(f"/files/{whole}/xorbs/{number}")]
 
 
+@pytest.mark.parametrize(("version", "protocol"), [(OLDEST, "1"), (NEWEST, ""), (NEWEST, "1")])
+@pytest.mark.parametrize("path", ["raw.bin", "encoded.bin"])
+def test_downloads_that_are_packed(
+    downloading: Downloading, tmp_path: Path, version: str, protocol: str, path: str
+) -> None:
+    """From another machine: the same bytes, out of fewer."""
+    content = CONTENT[::-1] if path == "raw.bin" else CONTENT
+    variables = {"HF_XET_CLIENT_RECONSTRUCTION_API_VERSION": protocol} if protocol else {}
+    found, paths = downloading.run(ENVIRONMENTS / version, path, tmp_path, ELSEWHERE, **variables)
+    whole = hashlib.sha256(content).hexdigest()
+    assert found.pop("range") == hashlib.sha256(content[START:STOP]).hexdigest()
+    assert set(found.values()) == {whole}
+    for chunks in ("0/chunks/0-512", "1/chunks/0-49"):
+        assert [asked for asked in paths if asked.endswith(f"/files/{whole}/xorbs/{chunks}")]
+    lines = [json.loads(line) for line in downloading.served.log().splitlines() if f"/{whole}/xorbs/0/chunks/" in line]
+    assert all(line["sent_nbytes"] < 64 << 20 for line in lines)
+
+
 @pytest.mark.parametrize(
     "client", [path.parent for path in OLDER_XETS.glob("*/.installed")], ids=lambda path: path.name
 )
 @pytest.mark.parametrize("path", ["raw.bin", "encoded.bin"])
-def test_downloads_by_older_xets(downloading: Downloading, tmp_path: Path, client: Path, path: str) -> None:
+@pytest.mark.parametrize(("host", "second"), [(HERE, "1"), (ELSEWHERE, "1/chunks/0-49")])
+def test_downloads_by_older_xets(
+    downloading: Downloading, tmp_path: Path, client: Path, path: str, host: str, second: str
+) -> None:
     """Which ask at paths that had no version yet."""
     content = CONTENT[::-1] if path == "raw.bin" else CONTENT
-    found, paths = downloading.run(client, path, tmp_path)
+    found, paths = downloading.run(client, path, tmp_path, host)
     whole = hashlib.sha256(content).hexdigest()
     assert {found["file"], found["snapshot"]} == {whole}
     assert not [asked for asked in paths if "/resolve/" in asked and asked.endswith(path)]
-    assert [asked for asked in paths if asked.endswith(f"/files/{whole}/xorbs/1")]
+    assert [asked for asked in paths if asked.endswith(f"/files/{whole}/xorbs/{second}")]
 
 
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])

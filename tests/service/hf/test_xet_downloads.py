@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from hf_client import HfClient
-from xet_client import XetReader, fetch_of, unpacked_chunks
+from xet_client import ELSEWHERE, HERE, XetReader, fetch_of, unpacked_chunks
 
 from freebits_service.collection.operations import collect
 from freebits_service.context import Hub
@@ -23,12 +23,13 @@ CONTENT = b"".join(number.to_bytes(4, "little") for number in range(900_000))  #
 BORDERS = [1, 7, CHUNK_NBYTES - 1, CHUNK_NBYTES, CHUNK_NBYTES + 1, 9 * CHUNK_NBYTES, len(CONTENT)]
 
 
-def test_files_of_border_sizes(push: Push, client: Any, hf: HfClient, repo: str, form: str) -> None:
-    """Whole, and ranges around the borders of chunks, by both versions of the protocol."""
+@pytest.mark.parametrize("origin", [HERE, ELSEWHERE], ids=["here", "elsewhere"])
+def test_files_of_border_sizes(push: Push, client: Any, hf: HfClient, repo: str, form: str, origin: str) -> None:
+    """Whole, and ranges around the borders of chunks, by both versions of the protocol, as it is and packed."""
     for nbytes in BORDERS:
         content = CONTENT[:nbytes]
         sha256 = push(client, content, form, f"{nbytes}.bin")
-        reader = XetReader(hf, repo)
+        reader = XetReader(hf, repo, origin=origin)
         for version in (1, 2):
             assert reader.read(sha256, version=version) == content
         edges = {edge + by for edge in (0, CHUNK_NBYTES, 8 * CHUNK_NBYTES, nbytes) for by in (-1, 0, 1)}
@@ -37,8 +38,9 @@ def test_files_of_border_sizes(push: Push, client: Any, hf: HfClient, repo: str,
                 assert reader.read(sha256, start, stop) == content[start:stop], (nbytes, start, stop)
 
 
+@pytest.mark.parametrize("origin", [HERE, ELSEWHERE], ids=["here", "elsewhere"])
 def test_files_of_several_xorbs(
-    push: Push, make_hub: Callable[..., Hub], make_client: Callable[[Hub], Any], form: str
+    push: Push, make_hub: Callable[..., Hub], make_client: Callable[[Hub], Any], form: str, origin: str
 ) -> None:
     """One byte less than a xorb, a xorb, one byte more; ranges that cross from one to the next."""
     client = make_client(make_hub(part_nbytes=32 << 20))
@@ -47,7 +49,7 @@ def test_files_of_several_xorbs(
     for nbytes in (XORB_NBYTES - 1, XORB_NBYTES, XORB_NBYTES + 1):
         content = whole[: nbytes - 8] + nbytes.to_bytes(8, "little")
         sha256 = push(client, content, form, f"{nbytes}.bin")
-        reader = XetReader(HfClient(client.http, client.token), repo)
+        reader = XetReader(HfClient(client.http, client.token), repo, origin=origin)
         assert reader.read(sha256) == content
         assert len(reader.ask(sha256).json()["terms"]) == (2 if nbytes > XORB_NBYTES else 1)
         for start, stop in ((XORB_NBYTES - 3, nbytes), (nbytes - 1, nbytes), (XORB_NBYTES - 200_000, XORB_NBYTES + 9)):
@@ -90,6 +92,41 @@ def test_any_range_of_a_xorb(push: Push, client: Any, hf: HfClient, repo: str, f
         assert part.headers["content-range"] == f"bytes {first}-{last}/{len(xorb)}"
         assert part.content == xorb[first : last + 1], (first, last)
     assert reader.fetch(url, "-5").content == xorb[-5:]
+
+
+def test_packed_chunks(push: Push, make_hub: Callable[..., Hub], make_client: Callable[[Hub], Any], form: str) -> None:
+    """Who asks from another machine gets fewer bytes, and is not told before how many; 404 where there are no such."""
+    client = make_client(make_hub())
+    sha256 = push(client, CONTENT, form, repo=client.new_repo("admin/m", "private"))
+    reader = XetReader(HfClient(client.http, client.token), "admin/m", origin=ELSEWHERE)
+    url = fetch_of(body := reader.ask(sha256).json(), body["terms"][0]).url
+    for span in (None, "0-99", "-5", f"{1 << 40}-{1 << 41}"):
+        reply = reader.fetch(url, span)
+        assert (reply.status_code, reply.headers["accept-ranges"]) == (200, "none")
+        assert not {"content-length", "content-range"} & set(reply.headers)
+        assert b"".join(unpacked_chunks(reply.content)) == CONTENT
+        assert len(reply.content) < len(CONTENT) * 0.9
+    for chunks in ("0-0", "1-1", "2-1", "0-29", "28-29", f"0-{1 << 80}"):
+        assert reader.fetch(url.replace("/chunks/0-28", f"/chunks/{chunks}")).status_code == 404
+    assert unpacked_chunks(reader.fetch(url.replace("/chunks/0-28", "/chunks/7-9")).content) == [
+        CONTENT[start * CHUNK_NBYTES :][:CHUNK_NBYTES] for start in (7, 8)
+    ]
+    assert reader.fetch(url.partition("?")[0]).status_code == 422
+    assert reader.fetch(url + "x").status_code == 403
+
+
+def test_nothing_is_packed_where_that_is_set(
+    push: Push, make_hub: Callable[..., Hub], make_client: Callable[[Hub], Any]
+) -> None:
+    """No core is to be used for it: everybody is sent to the xorbs as they are."""
+    client = make_client(make_hub(xet_packing_percent=0))
+    sha256 = push(client, CONTENT, repo=client.new_repo("admin/m", "private"))
+    reader = XetReader(HfClient(client.http, client.token), "admin/m", origin=ELSEWHERE)
+    url = fetch_of(body := reader.ask(sha256).json(), body["terms"][0]).url
+    assert "/chunks/" not in url
+    assert len(reader.fetch(url).content) == len(CONTENT) + 8 * 28
+    before_a_restart = url.replace("/xorbs/0", "/xorbs/0/chunks/0-28")  # with another setting
+    assert reader.fetch(before_a_restart).content == reader.fetch(url).content
 
 
 def test_a_swap_between_look_and_open(
