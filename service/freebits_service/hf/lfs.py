@@ -39,7 +39,7 @@ from .schemas import LfsBatch, LfsObject
 
 MEDIA_TYPE = "application/vnd.git-lfs+json"
 GRANT_S = 12 * 3600  # parts are sent one after another, over any link
-PART_FACTOR = 4  # of the settings' size: clients send parts one after another, and wait for each until it is durable
+PART_FACTOR = 4  # of the settings' size: clients send parts one after another, and wait for each answer
 UPLOAD, DOWNLOAD = "lfs-upload", "lfs-download"
 
 batches = hf_router(REPO_FILES + ".git/info/lfs/objects")
@@ -88,7 +88,7 @@ class _Desk:
     base: str
 
     def upload(self, wanted: LfsObject, *, multipart: bool) -> Json:
-        """Nothing, or where to send the object and to verify it."""
+        """Nothing, or where to send the object; where to verify it only if it was not when sending it was answered."""
         body = schemas.NewUpload(
             sha256=wanted.oid, nbytes=wanted.size, stored_nbytes=wanted.size, stored_sha256=wanted.oid
         )
@@ -96,13 +96,11 @@ class _Desk:
         upload, is_new = operations.begin(self.hub, self.caller, *self.address, body, part_nbytes)
         if not is_new:
             return {}
-        sent = self._parts(upload) if multipart and upload.part_count > 1 else self._whole(upload)
-        return {"actions": {"upload": sent, "verify": {"href": self._of_upload(upload, "/verify")}}}
-
-    def _whole(self, upload: schemas.Upload) -> Json:
-        if upload.direct and upload.part_count == 1:
-            return {"href": self._presigned(upload)[0]}
-        return {"href": self._of_upload(upload, "")}
+        if upload.direct and upload.part_count == 1:  # then the hub sees no end of it, unless it is told
+            href = self._presigned(upload)[0]
+            return {"actions": {"upload": {"href": href}, "verify": {"href": self._of_upload(upload, "/verify")}}}
+        in_parts = multipart and upload.part_count > 1
+        return {"actions": {"upload": self._parts(upload) if in_parts else {"href": self._of_upload(upload, "")}}}
 
     def _parts(self, upload: schemas.Upload) -> Json:
         if upload.direct:
