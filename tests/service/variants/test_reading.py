@@ -13,6 +13,7 @@ import pytest
 from hf_client import HfClient
 from inline_encoder import InlineEncoder
 from variant_asking import METHOD, SOURCE, ask, run_variant
+from xet_client import ELSEWHERE, HERE, XetReader, fetch_of
 
 from freebits_codecs import MEDIA_TYPE, SYMMETRIC_MEDIA_TYPE, BytesSource
 from freebits_codecs.symmetry import expand
@@ -105,15 +106,14 @@ def test_hugging_face_clients_get_it(make_filled: Callable[..., Any]) -> None:
     hf = HfClient(client.http, client.token)
     plain = hf.get(f"/{repo}/resolve/{METHOD}/{PATH}")
     assert (plain.content, plain.headers["x-xet-hash"]) == (whole, hashlib.sha256(whole).hexdigest())
-    granted = hf.get(f"/api/models/{repo}/xet-read-token/{METHOD}").json()
-    bearer = {"Authorization": f"Bearer {granted['accessToken']}"}
-    found = client.http.get(
-        f"{granted['casUrl']}/v1/reconstructions/{hashlib.sha256(whole).hexdigest()}", headers=bearer
-    ).json()
-    [address] = {info["url"] for infos in found["fetch_info"].values() for info in infos}
-    xorb = client.http.get(address).content
-    assert xorb[8:1000] == whole[: 1000 - 8]
-    assert client.http.get(address, headers={"Range": "bytes=8-107"}).content == whole[:100]
+    sha256 = hashlib.sha256(whole).hexdigest()
+    for origin in (HERE, ELSEWHERE):
+        reader = XetReader(hf, repo, METHOD, origin=origin)
+        for version in (1, 2):
+            assert reader.read(sha256, version=version) == whole
+            assert reader.read(sha256, 100, 1000, version=version) == whole[100:1000]
+    address = fetch_of(body := XetReader(hf, repo, METHOD).ask(sha256).json(), body["terms"][0]).url
+    assert hf.http.get(address, headers={"Range": "bytes=8-107"}).content == whole[:100]
 
 
 def test_many_readers_of_a_cold_file(make_filled: Callable[..., Any], counted: list[str]) -> None:
