@@ -36,17 +36,20 @@ BY_HTTP = {"HF_HUB_DISABLE_XET": "1"}
 
 
 @contextmanager
-def servers(folder: Path, digests: dict[str, str], link: Link) -> Iterator[tuple[str, str, str, RunningHub]]:
-    """The plainest servers that forget and that write, and a hub: their addresses for a client, and the hub."""
+def servers(folder: Path, digests: dict[str, str], link: Link) -> Iterator[tuple[str, str, str, str, RunningHub]]:
+    """The plainest servers that forget, write and are careful, and a hub: their addresses for a client, and the hub."""
     files = folder / "files"
     with ExitStack() as held:
         ports = [
             held.enter_context(plainest_hub(files, digests, link.server_host)),
             held.enter_context(plainest_hub(files, digests, link.server_host, kept=folder)),
+            held.enter_context(plainest_hub(files, digests, link.server_host, kept=folder, is_careful=True)),
         ]
         hub = held.enter_context(running_hub(folder / "served", link.server_host, flags=BY_XET))
-        forgetting, writing, served = (f"http://{held.enter_context(link.to(port))}" for port in (*ports, hub.port))
-        yield forgetting, writing, served, hub
+        forgetting, writing, careful, served = (
+            f"http://{held.enter_context(link.to(port))}" for port in (*ports, hub.port)
+        )
+        yield forgetting, writing, careful, served, hub
 
 
 def measure(folder: Path, nbytes: int, rounds: int, link: Link) -> Times:
@@ -63,11 +66,12 @@ def measure(folder: Path, nbytes: int, rounds: int, link: Link) -> Times:
         plain.append(plain_s)
         hub.append(hub_s)
 
-    with servers(folder, digests, link) as (plain, writing, url, hub):
+    with servers(folder, digests, link) as (plain, writing, careful, url, hub):
         for number in range(rounds):
             by_lfs, by_xet = f"admin/lfs-{number}", f"admin/xet-{number}"
             sunk_s = lfs.seconds(plain, "upload", "bench/files", str(files))
             written_s = lfs.seconds(writing, "upload", "bench/files", str(files))
+            kept_s = lfs.seconds(careful, "upload", "bench/files", str(files))
             sunk_by_xet_s = xet.seconds(plain, "upload", "bench/files", str(files))
             written_by_xet_s = xet.seconds(writing, "upload", "bench/files", str(files))
             # Other bytes each time, or the hub would know them.
@@ -77,6 +81,7 @@ def measure(folder: Path, nbytes: int, rounds: int, link: Link) -> Times:
             took = lfs.seconds(url, "upload", by_lfs, str(files))
             note("upload by LFS, beside one that forgets it", sunk_s, took)
             note("upload by LFS, beside one that writes it", written_s, took)
+            note("upload by LFS, beside one that verifies it and has it on the disk", kept_s, took)
             for name in digests:  # or that would take time from the next upload
                 hub.wait_until_encoded(by_lfs, name)
             for path in files.iterdir():

@@ -2,11 +2,13 @@
 
 It checks nothing, hashes nothing and knows one user; files come from one folder. What is uploaded it forgets, or keeps
 in files, whose bytes the kernel may have in memory for as long as it likes. What a hub does beyond that is what a
-comparison with it shows.
+comparison with it shows. A careful one does the least that a hub has to do for LFS: it verifies SHA-256 as bytes come,
+and has them on the disk before it says that it has them.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import threading
@@ -28,6 +30,7 @@ class _Handler(BaseHTTPRequestHandler):
     folder: Path
     digests: Mapping[str, str]
     kept: Path | None
+    is_careful: bool
 
     def do_POST(self) -> None:
         """Creation, announcements, the LFS batch, the commit."""
@@ -46,8 +49,10 @@ class _Handler(BaseHTTPRequestHandler):
             modes = [{"path": file["path"], "uploadMode": "lfs", "shouldIgnore": False} for file in files]
             self._json({"files": modes})
         elif path.endswith("/objects/batch"):
-            actions = {"upload": {"href": f"{base}/sink"}}
-            objects = [{**wanted, "actions": actions} for wanted in json.loads(body)["objects"]]
+            objects = [
+                {**wanted, "actions": {"upload": {"href": f"{base}/sink/{wanted['oid']}"}}}
+                for wanted in json.loads(body)["objects"]
+            ]
             self._json({"transfer": "basic", "objects": objects})
         elif path.startswith("/xet/"):
             is_shard = path.endswith("/shards")
@@ -60,21 +65,28 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_PUT(self) -> None:
         """An object of LFS."""
-        self._sink()
-        self.send_response(200)
+        digest = self._sink()
+        self.send_response(422 if self.is_careful and digest != self.path.rpartition("/")[2] else 200)
         self.send_header("ETag", '"sunk"')
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    def _sink(self) -> None:
-        """Read a body, and forget or write it."""
+    def _sink(self) -> str:
+        """Read a body, and forget or write it; its SHA-256 if anybody cares."""
+        digest = hashlib.sha256()
         left, window = int(self.headers["Content-Length"]), memoryview(bytearray(SINK_NBYTES))
         # Kept until the folder goes: memory for a file is cheap where one was just deleted, and a hub deletes nothing.
         with open(os.devnull, "wb") if self.kept is None else NamedTemporaryFile(dir=self.kept, delete=False) as file:
             while left:
                 received = self.rfile.readinto(window[: min(left, SINK_NBYTES)])  # type: ignore[attr-defined]
+                if self.is_careful:
+                    digest.update(window[:received])
                 file.write(window[:received])
                 left -= received
+            if self.is_careful:
+                file.flush()
+                os.fdatasync(file.fileno())
+        return digest.hexdigest()
 
     def do_HEAD(self) -> None:
         """What a file is."""
@@ -132,9 +144,12 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def plainest_hub(folder: Path, digests: Mapping[str, str], host: str, kept: Path | None = None) -> Iterator[int]:
+def plainest_hub(
+    folder: Path, digests: Mapping[str, str], host: str, kept: Path | None = None, *, is_careful: bool = False
+) -> Iterator[int]:
     """Serve the files of `folder`, whose SHA-256 are `digests`; uploads go to files in `kept`. The port."""
-    handler = type("Handler", (_Handler,), {"folder": folder, "digests": digests, "kept": kept})
+    facts = {"folder": folder, "digests": digests, "kept": kept, "is_careful": is_careful}
+    handler = type("Handler", (_Handler,), facts)
     server = ThreadingHTTPServer((host, 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
