@@ -73,7 +73,7 @@ def downloading(make_lasting_process: Callable[..., Any]) -> Downloading:
     return Downloading(served)
 
 
-def _upload(http: httpx.Client, content: bytes, stored: bytes) -> dict[str, Any]:
+def _upload(http: httpx.Client, content: bytes, stored: bytes, api: str = "") -> dict[str, Any]:
     facts = {"sha256": hashlib.sha256(content).hexdigest(), "nbytes": len(content)}
     body = {
         **facts,
@@ -81,12 +81,12 @@ def _upload(http: httpx.Client, content: bytes, stored: bytes) -> dict[str, Any]
         "stored_nbytes": len(stored),
         "stored_sha256": hashlib.sha256(stored).hexdigest(),
     }
-    upload = http.post("/repos/admin/m/uploads", json=body).json()
+    upload = http.post(f"{api}/repos/admin/m/uploads", json=body).json()
     for number in range(upload["part_count"]):
         part = stored[number * upload["part_nbytes"] :][: upload["part_nbytes"]]
-        url = f"/repos/admin/m/uploads/{upload['id']}/parts/{number}"
+        url = f"{api}/repos/admin/m/uploads/{upload['id']}/parts/{number}"
         assert http.put(url, content=part, timeout=60).status_code == 200
-    assert http.post(f"/repos/admin/m/uploads/{upload['id']}/complete", timeout=60).status_code == 200
+    assert http.post(f"{api}/repos/admin/m/uploads/{upload['id']}/complete", timeout=60).status_code == 200
     return facts
 
 
@@ -124,6 +124,31 @@ def test_downloads_that_are_packed(
         assert [asked for asked in paths if asked.endswith(f"/files/{whole}/xorbs/{chunks}")]
     lines = [json.loads(line) for line in downloading.served.log().splitlines() if f"/{whole}/xorbs/0/chunks/" in line]
     assert all(line["sent_nbytes"] < 64 << 20 for line in lines)
+
+
+def test_what_is_damaged_does_not_seem_whole(downloading: Downloading) -> None:
+    """Nobody knows how long packed chunks will be, so that a cut has to be told from an end."""
+    content = bytes(range(256)) * 16384 + random.Random(3).randbytes(4 << 20)
+    with httpx.Client(base_url=downloading.served.url, headers={"Authorization": f"Bearer {TOKEN}"}) as http:
+        stored = encode(content, sha256=True)
+        fresh = {"op": "add", "path": "damaged.bin", **_upload(http, content, stored, "/api/v1")}
+        parent = http.get("/api/v1/repos/admin/m/commits/main").json()["items"][0]["id"]
+        body = {"branch": "main", "parent": parent, "message": "test", "operations": [fresh]}
+        assert http.post("/api/v1/repos/admin/m/commits", json=body).status_code == 201
+        [path] = [found for found in downloading.served.data.rglob("*") if _holds(found, stored)]
+        path.write_bytes(stored[:-3_000_000] + bytes(1000) + stored[-2_999_000:])
+        told = http.get("/api/models/admin/m/xet-read-token/main").json()
+    base = told["casUrl"].replace(HERE, ELSEWHERE)
+    headers = {"Authorization": f"Bearer {told['accessToken']}"}
+    found = httpx.get(f"{base}/v2/reconstructions/{fresh['sha256']}", headers=headers).json()
+    [[xorb]] = found["xorbs"].values()
+    assert "/chunks/0-64" in xorb["url"]
+    with pytest.raises(httpx.RemoteProtocolError):
+        httpx.get(xorb["url"])
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    return path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content
 
 
 @pytest.mark.parametrize(
