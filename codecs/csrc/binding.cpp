@@ -192,26 +192,30 @@ struct Groups {
     uint8_t* planes[kCount];
 };
 
-nb::object group4(nb::handle data, const std::string& isa) {
+/// As many bytes as there were, which `move` puts where they belong: move(kernels, in, out, nbytes).
+template <class Move>
+nb::object moved(nb::handle data, const std::string& isa, const Move& move) {
     const BufferView in(data, PyBUF_SIMPLE);
-    const Kernels& kernels = kernels_named(isa);
     OutputBuffer out(in.nbytes());
     out.length = in.nbytes();
-    const Groups groups(out.data(), in.nbytes());
-    kernels.split[static_cast<int>(Layout::kInt32)](in.data(), groups.whole, groups.planes);
-    for (size_t g = 0; g < groups.rest; ++g) groups.tail(g) = in.data()[groups.whole * Groups::kCount + g];
+    move(kernels_named(isa), in.data(), out.data(), in.nbytes());
     return nb::steal(out.take());
 }
 
+nb::object group4(nb::handle data, const std::string& isa) {
+    return moved(data, isa, [](const Kernels& kernels, uint8_t* in, uint8_t* out, size_t nbytes) {
+        const Groups groups(out, nbytes);
+        kernels.split[static_cast<int>(Layout::kInt32)](in, groups.whole, groups.planes);
+        for (size_t g = 0; g < groups.rest; ++g) groups.tail(g) = in[groups.whole * Groups::kCount + g];
+    });
+}
+
 nb::object ungroup4(nb::handle grouped, const std::string& isa) {
-    const BufferView in(grouped, PyBUF_SIMPLE);
-    const Kernels& kernels = kernels_named(isa);
-    OutputBuffer out(in.nbytes());
-    out.length = in.nbytes();
-    const Groups groups(in.data(), in.nbytes());
-    kernels.join[static_cast<int>(Layout::kInt32)](groups.planes, groups.whole, out.data());
-    for (size_t g = 0; g < groups.rest; ++g) out.data()[groups.whole * Groups::kCount + g] = groups.tail(g);
-    return nb::steal(out.take());
+    return moved(grouped, isa, [](const Kernels& kernels, uint8_t* in, uint8_t* out, size_t nbytes) {
+        const Groups groups(in, nbytes);
+        kernels.join[static_cast<int>(Layout::kInt32)](groups.planes, groups.whole, out);
+        for (size_t g = 0; g < groups.rest; ++g) out[groups.whole * Groups::kCount + g] = groups.tail(g);
+    });
 }
 
 uint32_t crc32c(nb::handle data, uint32_t crc, const std::string& isa) {

@@ -175,8 +175,9 @@ def _best_way(chunk: Buffer) -> _Way:
         for number, group in enumerate(_groups_of(chunk))
         if len(lz4.block.compress(group, store_size=False)) < len(group) * (1 - LEAST_GAIN)
     )
-    best = min((_Way(LZ4), _Way(GROUPED_LZ4, gaining)), key=lambda way: len(way.pack(chunk)))
-    return best if len(best.pack(chunk)) < len(chunk) * (1 - LEAST_GAIN) else _Way(AS_IT_IS)
+    nbytes = {way: len(way.pack(chunk)) for way in (_Way(LZ4), _Way(GROUPED_LZ4, gaining))}
+    best = min(nbytes, key=nbytes.__getitem__)
+    return best if nbytes[best] < len(chunk) * (1 - LEAST_GAIN) else _Way(AS_IT_IS)
 
 
 def _groups_of(chunk: Buffer) -> Sequence[memoryview]:
