@@ -62,18 +62,22 @@ def downloading(make_lasting_process: Callable[..., Any]) -> Downloading:
     served = make_lasting_process("--xet-downloads-from-nbytes", "100000", "--no-worker")
     served.flags += ["--part-nbytes", str(32 << 20), "--host", "0.0.0.0"]
     served.start()
-    with httpx.Client(base_url=f"{served.url}/api/v1", headers={"Authorization": f"Bearer {TOKEN}"}) as http:
-        reply = http.post("/repos", json={"name": "admin/m", "visibility": "private"})
-        assert reply.status_code == 201, reply.text
-        raw = CONTENT[::-1]
-        files = {"raw.bin": (raw, raw), "encoded.bin": (CONTENT, encode(CONTENT, sha256=True))}
-        operations = [{"op": "add", "path": path, **_upload(http, *file)} for path, file in files.items()]
-        body = {"branch": "main", "parent": None, "message": "test", "operations": operations}
-        assert http.post("/repos/admin/m/commits", json=body).status_code == 201
+    raw = CONTENT[::-1]
+    _make_repo(served, "admin/m", {"raw.bin": (raw, raw), "encoded.bin": (CONTENT, encode(CONTENT, sha256=True))})
     return Downloading(served)
 
 
-def _upload(http: httpx.Client, content: bytes, stored: bytes, api: str = "") -> dict[str, Any]:
+def _make_repo(served: Any, name: str, files: dict[str, tuple[bytes, bytes]]) -> None:
+    """A repo with one commit of files, each given by its content and as it is stored."""
+    with httpx.Client(base_url=f"{served.url}/api/v1", headers={"Authorization": f"Bearer {TOKEN}"}) as http:
+        reply = http.post("/repos", json={"name": name, "visibility": "private"})
+        assert reply.status_code == 201, reply.text
+        operations = [{"op": "add", "path": path, **_upload(http, name, *file)} for path, file in files.items()]
+        body = {"branch": "main", "parent": None, "message": "test", "operations": operations}
+        assert http.post(f"/repos/{name}/commits", json=body).status_code == 201
+
+
+def _upload(http: httpx.Client, repo: str, content: bytes, stored: bytes) -> dict[str, Any]:
     facts = {"sha256": hashlib.sha256(content).hexdigest(), "nbytes": len(content)}
     body = {
         **facts,
@@ -81,12 +85,12 @@ def _upload(http: httpx.Client, content: bytes, stored: bytes, api: str = "") ->
         "stored_nbytes": len(stored),
         "stored_sha256": hashlib.sha256(stored).hexdigest(),
     }
-    upload = http.post(f"{api}/repos/admin/m/uploads", json=body).json()
+    uploads = f"/repos/{repo}/uploads"
+    upload = http.post(uploads, json=body).json()
     for number in range(upload["part_count"]):
         part = stored[number * upload["part_nbytes"] :][: upload["part_nbytes"]]
-        url = f"{api}/repos/admin/m/uploads/{upload['id']}/parts/{number}"
-        assert http.put(url, content=part, timeout=60).status_code == 200
-    assert http.post(f"{api}/repos/admin/m/uploads/{upload['id']}/complete", timeout=60).status_code == 200
+        assert http.put(f"{uploads}/{upload['id']}/parts/{number}", content=part, timeout=60).status_code == 200
+    assert http.post(f"{uploads}/{upload['id']}/complete", timeout=60).status_code == 200
     return facts
 
 
@@ -129,18 +133,15 @@ def test_downloads_that_are_packed(
 def test_what_is_damaged_does_not_seem_whole(downloading: Downloading) -> None:
     """Nobody knows how long packed chunks will be, so that a cut has to be told from an end."""
     content = bytes(range(256)) * 16384 + random.Random(3).randbytes(4 << 20)
-    with httpx.Client(base_url=downloading.served.url, headers={"Authorization": f"Bearer {TOKEN}"}) as http:
-        stored = encode(content, sha256=True)
-        fresh = {"op": "add", "path": "damaged.bin", **_upload(http, content, stored, "/api/v1")}
-        parent = http.get("/api/v1/repos/admin/m/commits/main").json()["items"][0]["id"]
-        body = {"branch": "main", "parent": parent, "message": "test", "operations": [fresh]}
-        assert http.post("/api/v1/repos/admin/m/commits", json=body).status_code == 201
-        [path] = [found for found in downloading.served.data.rglob("*") if _holds(found, stored)]
-        path.write_bytes(stored[:-3_000_000] + bytes(1000) + stored[-2_999_000:])
-        told = http.get("/api/models/admin/m/xet-read-token/main").json()
+    stored = encode(content, sha256=True)
+    _make_repo(downloading.served, "admin/damaged", {"damaged.bin": (content, stored)})
+    [path] = [found for found in downloading.served.data.rglob("*") if _holds(found, stored)]
+    path.write_bytes(stored[:-3_000_000] + bytes(1000) + stored[-2_999_000:])
+    url = f"{downloading.served.url}/api/models/admin/damaged/xet-read-token/main"
+    told = httpx.get(url, headers={"Authorization": f"Bearer {TOKEN}"}).json()
     base = told["casUrl"].replace(HERE, ELSEWHERE)
     headers = {"Authorization": f"Bearer {told['accessToken']}"}
-    found = httpx.get(f"{base}/v2/reconstructions/{fresh['sha256']}", headers=headers).json()
+    found = httpx.get(f"{base}/v2/reconstructions/{hashlib.sha256(content).hexdigest()}", headers=headers).json()
     [[xorb]] = found["xorbs"].values()
     assert "/chunks/0-64" in xorb["url"]
     with pytest.raises(httpx.RemoteProtocolError):
