@@ -39,7 +39,8 @@ from .schemas import LfsBatch, LfsObject
 
 MEDIA_TYPE = "application/vnd.git-lfs+json"
 GRANT_S = 12 * 3600  # parts are sent one after another, over any link
-PART_FACTOR = 4  # of the settings' size: clients send parts one after another, and wait for each answer
+# How many parts of the settings' size one of LFS is: clients send them one after another, and wait for each answer.
+SPOOLED_FACTOR, WRITTEN_FACTOR = 4, 16  # by whether the hub gathers a part to send it on, or writes what comes
 UPLOAD, DOWNLOAD = "lfs-upload", "lfs-download"
 
 batches = hf_router(REPO_FILES + ".git/info/lfs/objects")
@@ -92,7 +93,8 @@ class _Desk:
         body = schemas.NewUpload(
             sha256=wanted.oid, nbytes=wanted.size, stored_nbytes=wanted.size, stored_sha256=wanted.oid
         )
-        part_nbytes = PART_FACTOR * self.hub.settings.part_nbytes
+        factor = WRITTEN_FACTOR if self.hub.store.is_exclusive else SPOOLED_FACTOR
+        part_nbytes = factor * self.hub.settings.part_nbytes
         upload, is_new = operations.begin(self.hub, self.caller, *self.address, body, part_nbytes)
         if not is_new:
             return {}

@@ -15,7 +15,7 @@ import pytest
 from hf_client import HfClient, hf_digest, lfs_line
 
 FOUND = shutil.which("git-lfs", path=f"{Path(sys.prefix) / 'bin'}{os.pathsep}{os.environ['PATH']}")
-CONTENT = random.Random(2).randbytes(1_000_003)
+CONTENT = random.Random(2).randbytes(3_000_003)  # more than one part
 TOKEN = "admin-token-of-the-tests"
 
 pytestmark = [
