@@ -141,8 +141,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="freebits-bench-") as folder:
         show("on one machine", measure(Path(folder), nbytes, arguments.rounds, Link("none", "127.0.0.1", (), 0)))
     with tempfile.TemporaryDirectory(prefix="freebits-bench-") as folder, limited_link(arguments.mbit * 1e6) as link:
-        title = f"over a link of {arguments.mbit:.0f} Mbit/s ({link.kind}), one round"
-        show(title, measure(Path(folder), nbytes, 1, link))
+        title = f"over a link of {arguments.mbit:.0f} Mbit/s ({link.kind})"
+        show(title, measure(Path(folder), nbytes, arguments.rounds, link))
     with tempfile.TemporaryDirectory(prefix="freebits-bench-") as folder:
         by_size = compare(Path(folder), SHORT_ROUNDS * arguments.rounds)
     print("\n| one encoded file of MiB | by HTTP s | by Xet s | Xet / HTTP |\n|---:|---:|---:|---:|")
