@@ -56,13 +56,12 @@ def test_a_sliced_model_computes_the_same(
     assert variant.report["bytes"]["saved"] > 0
 
 
-@pytest.mark.parametrize(
-    ("name", "method"), [("opt", "gauge-polar"), ("opt", "gauge-triangular"), ("phi", "gauge-polar")]
-)
-def test_the_published_tools_files_become_safetensors(tmp_path: Path, name: str, method: str) -> None:
+@pytest.mark.parametrize("name", ["opt", "phi"])
+def test_the_published_tools_files_become_safetensors(tmp_path: Path, name: str) -> None:
+    """By the method that saves something of models this small, whatever processor turns them."""
     source = tmp_path / name
     shutil.copytree(PUBLISHED / name, source, ignore=shutil.ignore_patterns("*.safetensors"))
-    variant, folder = _downloaded(source, tmp_path, method)
+    variant, folder = _downloaded(source, tmp_path, "gauge-polar")
     assert variant.files[0].path == "model.safetensors"
     assert variant.removed == (next(source.glob("*.pt")).name,)
     expected = _logits(load(next(source.glob("*.pt"))))
