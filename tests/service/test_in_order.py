@@ -120,6 +120,7 @@ def test_parts_of_git_lfs_sent_twice(client: Any) -> None:
     header = answer["actions"]["upload"]["header"]
     size, urls = int(header["chunk_size"]), [url for key, url in sorted(header.items()) if key.isdigit()]
     parts = [content[start : start + size] for start in range(0, len(content), size)]
+    assert len(parts) == len(urls) == 5
 
     def put(number: int, part: bytes) -> int:
         status: int = client.http.put(urls[number], content=part).status_code

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from freebits_codecs import ContainerReader, FileSource
 from freebits_codecs.errors import NotSymmetric, UnexpectedForm
@@ -66,6 +67,20 @@ def test_the_published_tools_files_become_safetensors(tmp_path: Path, name: str)
     assert variant.removed == (next(source.glob("*.pt")).name,)
     expected = _logits(load(next(source.glob("*.pt"))))
     assert (_logits(load(folder)) - expected).abs().max() < 1e-5 * expected.square().mean().sqrt()
+
+
+@pytest.mark.parametrize("method", SLICED_METHODS)
+def test_a_torch_file_becomes_safetensors(slice_stories: Slice, tmp_path: Path, method: str) -> None:
+    """By every method, of a model large enough for each."""
+    source = tmp_path / "source"
+    shutil.copytree(slice_stories(torch.float16), source)
+    torch.save(load_file(source / "model.safetensors"), source / "model.pt")
+    expected = _logits(load(source))
+    (source / "model.safetensors").unlink()
+    variant, folder = _downloaded(source, tmp_path, method)
+    assert variant.removed == ("model.pt",)
+    assert variant.report["bytes"]["saved"] > 0
+    assert (_logits(load(folder)) - expected).abs().max() < TOLERANCE[torch.float16] * expected.square().mean().sqrt()
 
 
 def test_what_a_torch_file_holds_beyond_its_tensors_is_no_saving(tmp_path: Path) -> None:
